@@ -1,0 +1,8 @@
+//! One run of a service, on disk and among the processes: its folder and records, its log, its tree.
+//! Shared by `pipd` and the shim; decides nothing.
+
+#![forbid(unsafe_code)]
+
+pub mod layout;
+pub mod protocol;
+pub mod record;

@@ -1,0 +1,258 @@
+//! The records of a run and of the daemon, and how a record is written and read.
+//!
+//! A record is one header line and one JSON body: `pipd 1 <crc32 of the body, hex> <length of the body>\n`.
+//! It is replaced by rename, so a reader sees the old one or the new one. What cannot be read is *unreadable*,
+//! never *absent*.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use os::process::ProcessIdentity;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wire::{ExitCause, LogSpec, StopSpec, Text};
+
+/// Format of the records of this build.
+pub const VERSION: u32 = 1;
+
+/// Largest record read, in bytes.
+const MAX_RECORD_BYTES: u64 = 16 << 20;
+
+/// Whether a record must outlive a power failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Replaced by rename only: whole after a crash of ours, perhaps gone after a power failure.
+    Rename,
+    /// File and folder synced before the call returns.
+    Synced,
+}
+
+/// Why a record could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// It is there and makes no sense.
+    #[error("{path}: unreadable record: {why}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A newer pipd wrote it.
+    #[error("{path}: written by a newer pipd (record format {found}, this one reads up to {VERSION})")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+    },
+}
+
+impl RecordError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    fn unreadable(path: &Path, why: impl Into<String>) -> Self {
+        Self::Unreadable { path: path.to_owned(), why: why.into() }
+    }
+}
+
+/// Replaces the record at `path`, mode 0600.
+///
+/// # Errors
+/// When the file system refuses; the old record is then still there.
+pub fn write<T: Serialize>(path: &Path, record: &T, durability: Durability) -> Result<(), RecordError> {
+    let body =
+        serde_json::to_vec(record).map_err(|error| RecordError::unreadable(path, error.to_string()))?;
+    let header = format!("pipd {VERSION} {:08x} {}\n", crc32fast::hash(&body), body.len());
+    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let result = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut bytes = header.into_bytes();
+        bytes.extend_from_slice(&body);
+        file.write_all(&bytes)?;
+        if durability == Durability::Synced {
+            file.sync_all()?;
+        }
+        std::fs::rename(&temporary, path)?;
+        if durability == Durability::Synced {
+            let folder = path.parent().unwrap_or_else(|| Path::new("."));
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    })();
+    result.map_err(|error| {
+        // A leftover is harmless and the error that matters is the first one.
+        let _ = std::fs::remove_file(&temporary);
+        RecordError::io(path)(error)
+    })
+}
+
+/// Reads the record at `path`; `None` when there is none.
+///
+/// # Errors
+/// When it is there and cannot be read, makes no sense, or is a newer pipd's.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(RecordError::io(path)(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes).map_err(RecordError::io(path))?;
+    let end = memchr::memchr(b'\n', &bytes).ok_or_else(|| RecordError::unreadable(path, "no header line"))?;
+    let (header, body) = (&bytes[..end], &bytes[end + 1..]);
+    let header = std::str::from_utf8(header).map_err(|_| RecordError::unreadable(path, "no header line"))?;
+    let fields: Vec<&str> = header.split(' ').collect();
+    let [magic, version, checksum, length] = fields[..] else {
+        return Err(RecordError::unreadable(path, "no header line"));
+    };
+    if magic != "pipd" {
+        return Err(RecordError::unreadable(path, "not a record of pipd"));
+    }
+    match version.parse::<u32>() {
+        Ok(found) if found > VERSION => return Err(RecordError::Newer { path: path.to_owned(), found }),
+        Ok(found) if found >= 1 => {}
+        _ => return Err(RecordError::unreadable(path, "no format number")),
+    }
+    if length.parse() != Ok(body.len()) {
+        return Err(RecordError::unreadable(path, format!("{length} bytes expected, {} found", body.len())));
+    }
+    if checksum != format!("{:08x}", crc32fast::hash(body)) {
+        return Err(RecordError::unreadable(path, "checksum does not match"));
+    }
+    serde_json::from_slice(body).map(Some).map_err(|error| RecordError::unreadable(path, error.to_string()))
+}
+
+/// `spec.json`: all a shim needs to know. Written before anything is spawned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// Number of the run, rising within its service.
+    pub run: u64,
+    /// Identifier of the workspace.
+    pub workspace: String,
+    /// Name of the service.
+    pub service: String,
+    /// Value of `PIPD_RUN` in the environment of everything that belongs to the run.
+    pub marker: String,
+    /// Program and arguments, nothing left to replace.
+    pub argv: Vec<Text>,
+    /// Folder to run in.
+    pub cwd: Text,
+    /// The whole environment, `PIPD_RUN` included.
+    pub env: Vec<(String, Text)>,
+    /// How it is asked to end.
+    pub stop: StopSpec,
+    /// How much output is kept.
+    pub log: LogSpec,
+    /// Folder of the log files.
+    pub log_dir: Text,
+    /// The shim's socket.
+    pub socket: Text,
+    /// The host folder, for finding the daemon.
+    pub host_dir: Text,
+    /// The port the service is to listen on; a member that does when main exits with 0 is the service now.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Processes started from a JupyterLab terminal are a person's: not swept.
+    #[serde(default)]
+    pub spare_terminals: bool,
+    /// When it was written, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub at_ms: i64,
+}
+
+/// The variable that marks everything that belongs to a run.
+pub const MARKER: &str = "PIPD_RUN";
+
+/// `started.json`: written while the child waits between fork and exec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The service's process; also its process group.
+    pub main: ProcessIdentity,
+    /// The shim that made it.
+    pub shim: ProcessIdentity,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}
+
+/// `exit.json`: written when nothing of the run is left. Without `main` it is a tombstone: the run never came
+/// to life or its end was not witnessed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// What ended it.
+    pub cause: ExitCause,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// How long it ran, in milliseconds.
+    #[serde(default)]
+    pub uptime_ms: u64,
+    /// It was asked to end.
+    #[serde(default)]
+    pub asked: bool,
+    /// Killed for memory: yes, no, or not known.
+    #[serde(default)]
+    pub out_of_memory: Option<bool>,
+    /// User and system time, in milliseconds, and the largest resident size, in KiB, when known.
+    #[serde(default)]
+    pub usage: Option<Usage>,
+    /// Command lines of what was left of its tree and had to be ended.
+    #[serde(default)]
+    pub swept: Vec<String>,
+    /// Command lines of what a person had detached; still running.
+    #[serde(default)]
+    pub left_running: Vec<String>,
+    /// Processes that would not die; still there.
+    #[serde(default)]
+    pub unkillable: Vec<i32>,
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Time in user mode, in milliseconds.
+    pub user_ms: u64,
+    /// Time in the kernel, in milliseconds.
+    pub system_ms: u64,
+    /// Largest resident size, in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// `daemon.json`: read before any start of a daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonRecord {
+    /// Whether a daemon is to live.
+    pub goal: DaemonGoal,
+    /// Its program.
+    pub exe: Text,
+    /// Who starts it: `none`, `systemd`, `launchd`.
+    #[serde(default)]
+    pub manager: String,
+    /// Its process, when it wrote this.
+    #[serde(default)]
+    pub process: Option<ProcessIdentity>,
+}
+
+/// Whether a daemon is to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DaemonGoal {
+    /// Yes: one that is gone died without goodbye.
+    Up,
+    /// No: a person stopped it.
+    Down,
+    /// A new one is about to take over.
+    Handover,
+}

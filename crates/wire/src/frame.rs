@@ -1,0 +1,304 @@
+//! Framing: one JSON-RPC 2.0 object per line, at most [`MAX_LINE_BYTES`] long.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Request;
+
+/// Longest line either side accepts, in bytes, the newline not counted. An environment of 2 MiB fits.
+pub const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Error codes of the protocol. Those below −32000 are JSON-RPC's own.
+pub mod code {
+    /// Not JSON.
+    pub const PARSE: i64 = -32700;
+    /// JSON, but not a request.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// No such method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The method exists, its parameters are wrong.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// The daemon failed; the message says at what.
+    pub const INTERNAL: i64 = -32603;
+    /// No protocol version in common.
+    pub const VERSION: i64 = -32000;
+    /// The line is longer than allowed.
+    pub const TOO_LONG: i64 = -32001;
+    /// No such workspace or service.
+    pub const UNKNOWN_NAME: i64 = -32002;
+    /// The daemon is going away.
+    pub const GOING_AWAY: i64 = -32003;
+    /// The record could not be written; nothing was done.
+    pub const STATE: i64 = -32004;
+}
+
+/// An error answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorObject {
+    /// One of [`code`].
+    pub code: i64,
+    /// For people; ends in the command to type where there is one.
+    pub message: String,
+}
+
+impl ErrorObject {
+    /// An error answer.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// A request with its id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestFrame {
+    /// Number or string, chosen by the client.
+    pub id: Value,
+    /// What it asks.
+    pub request: Request,
+}
+
+/// An answer with the id of its request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResponseFrame {
+    /// As in the request; null when the request could not be read.
+    #[serde(default)]
+    pub id: Value,
+    /// Present on success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Present on failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorObject>,
+}
+
+/// Something the daemon says unasked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    /// `status.changed`.
+    pub method: String,
+    /// Depends on the method.
+    #[serde(default)]
+    pub params: Value,
+}
+
+/// One line, read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// Asks.
+    Request(RequestFrame),
+    /// Answers.
+    Response(ResponseFrame),
+    /// Tells.
+    Notification(Notification),
+}
+
+/// Why a line is not a frame, with the answer that says so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameError {
+    /// The id, where it could be read.
+    pub id: Value,
+    /// What to answer.
+    pub error: ErrorObject,
+}
+
+impl std::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.error.message, self.error.code)
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+/// Reads one line, without its newline.
+///
+/// # Errors
+/// When it is not JSON, not JSON-RPC 2.0, or a request this build does not know.
+pub fn decode(line: &[u8]) -> Result<Frame, FrameError> {
+    let fail = |id: Value, code, message: String| FrameError { id, error: ErrorObject::new(code, message) };
+    let value: Value = serde_json::from_slice(line)
+        .map_err(|error| fail(Value::Null, code::PARSE, format!("not a JSON object: {error}")))?;
+    let Value::Object(mut object) = value else {
+        return Err(fail(Value::Null, code::INVALID_REQUEST, "expected one JSON object per line".into()));
+    };
+    let id = object.remove("id");
+    let reply_id = || id.clone().unwrap_or(Value::Null);
+    if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        return Err(fail(reply_id(), code::INVALID_REQUEST, "expected \"jsonrpc\": \"2.0\"".into()));
+    }
+    match (object.get("method").and_then(Value::as_str).map(str::to_owned), &id) {
+        (Some(_), Some(Value::String(_) | Value::Number(_))) => request_of(object, reply_id()),
+        (Some(_), Some(_)) => {
+            Err(fail(Value::Null, code::INVALID_REQUEST, "an id is a number or a string".into()))
+        }
+        (Some(method), None) => Ok(Frame::Notification(Notification {
+            method,
+            params: object.remove("params").unwrap_or(Value::Null),
+        })),
+        (None, _) => {
+            let result = object.remove("result");
+            let error = match object.remove("error") {
+                None | Some(Value::Null) => None,
+                Some(value) => Some(serde_json::from_value(value).map_err(|error| {
+                    fail(reply_id(), code::INVALID_REQUEST, format!("unreadable error object: {error}"))
+                })?),
+            };
+            if result.is_none() && error.is_none() {
+                return Err(fail(
+                    reply_id(),
+                    code::INVALID_REQUEST,
+                    "neither a request nor an answer".into(),
+                ));
+            }
+            Ok(Frame::Response(ResponseFrame { id: reply_id(), result, error }))
+        }
+    }
+}
+
+fn request_of(mut object: serde_json::Map<String, Value>, id: Value) -> Result<Frame, FrameError> {
+    let method = object.get("method").and_then(Value::as_str).unwrap_or_default().to_owned();
+    object.remove("jsonrpc");
+    if object.get("params").is_some_and(|params| params.is_null()) {
+        object.remove("params");
+    }
+    match serde_json::from_value::<Request>(Value::Object(object)) {
+        Ok(request) => Ok(Frame::Request(RequestFrame { id, request })),
+        Err(error) => {
+            let text = error.to_string();
+            let error = if text.starts_with("unknown variant") {
+                ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method `{method}`"))
+            } else {
+                ErrorObject::new(code::INVALID_PARAMS, format!("{method}: {text}"))
+            };
+            Err(FrameError { id, error })
+        }
+    }
+}
+
+/// Any serialisable value as one line with its newline.
+///
+/// # Errors
+/// When a map key is not text; no type of this crate has such keys.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// A request as one line.
+///
+/// # Errors
+/// As [`encode`].
+pub fn request_line(id: u64, request: &Request) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        jsonrpc: &'static str,
+        id: u64,
+        #[serde(flatten)]
+        request: &'a Request,
+    }
+    encode(&Line { jsonrpc: "2.0", id, request })
+}
+
+/// A successful answer as one line.
+///
+/// # Errors
+/// As [`encode`].
+pub fn response_line<T: Serialize>(id: &Value, result: &T) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        jsonrpc: &'static str,
+        id: &'a Value,
+        result: &'a T,
+    }
+    encode(&Line { jsonrpc: "2.0", id, result })
+}
+
+/// A failed answer as one line.
+///
+/// # Errors
+/// As [`encode`].
+pub fn error_line(id: &Value, error: &ErrorObject) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        jsonrpc: &'static str,
+        id: &'a Value,
+        error: &'a ErrorObject,
+    }
+    encode(&Line { jsonrpc: "2.0", id, error })
+}
+
+/// A notification as one line.
+///
+/// # Errors
+/// As [`encode`].
+pub fn notification_line<T: Serialize>(method: &str, params: &T) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        jsonrpc: &'static str,
+        method: &'a str,
+        params: &'a T,
+    }
+    encode(&Line { jsonrpc: "2.0", method, params })
+}
+
+impl ResponseFrame {
+    /// The result as the type the method answers with.
+    ///
+    /// # Errors
+    /// The error the peer gave, or that its result is not of this type.
+    pub fn into_result<T: DeserializeOwned>(self) -> Result<T, ErrorObject> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        serde_json::from_value(self.result.unwrap_or(Value::Null))
+            .map_err(|error| ErrorObject::new(code::INTERNAL, format!("unexpected answer: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{StatusParams, Text};
+
+    #[test]
+    fn a_request_reads_back_as_it_was_written() {
+        let request = Request::Status(StatusParams { root: Some(Text::from("/w s/ü")) });
+        let line = request_line(7, &request).unwrap();
+        assert_eq!(
+            std::str::from_utf8(&line).unwrap(),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"status\",\"params\":{\"root\":\"/w s/ü\"}}\n"
+        );
+        let frame = decode(&line[..line.len() - 1]).unwrap();
+        assert_eq!(frame, Frame::Request(RequestFrame { id: 7.into(), request }));
+    }
+
+    #[test]
+    fn a_method_without_parameters_takes_null_and_nothing() {
+        for line in [
+            r#"{"jsonrpc":"2.0","id":"a","method":"daemon.stop"}"#,
+            r#"{"jsonrpc":"2.0","id":"a","method":"daemon.stop","params":null}"#,
+        ] {
+            let Frame::Request(frame) = decode(line.as_bytes()).unwrap() else { panic!("{line}") };
+            assert_eq!(frame.request, Request::DaemonStop);
+        }
+    }
+
+    #[test]
+    fn wrong_lines_get_the_code_that_names_the_mistake() {
+        let code_of = |line: &str| decode(line.as_bytes()).unwrap_err().error.code;
+        assert_eq!(code_of("nonsense"), code::PARSE);
+        assert_eq!(code_of("[1]"), code::INVALID_REQUEST);
+        assert_eq!(code_of(r#"{"id":1,"method":"status"}"#), code::INVALID_REQUEST);
+        assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":[1],"method":"status"}"#), code::INVALID_REQUEST);
+        assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":1,"method":"fly"}"#), code::METHOD_NOT_FOUND);
+        assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":1,"method":"why","params":{}}"#), code::INVALID_PARAMS);
+        assert_eq!(code_of(&"[".repeat(100_000)), code::PARSE);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let line = r#"{"jsonrpc":"2.0","id":1,"method":"status","params":{"root":null,"new":1},"x":{}}"#;
+        assert!(matches!(decode(line.as_bytes()).unwrap(), Frame::Request(_)));
+    }
+}

@@ -1,0 +1,213 @@
+//! Requests and their answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{RunView, ServiceView, Text, WorkspaceSpec};
+
+/// Protocol versions a peer speaks, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolRange {
+    /// Oldest.
+    pub min: u32,
+    /// Newest.
+    pub max: u32,
+}
+
+/// First request of every connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// What the client speaks.
+    pub protocol: ProtocolRange,
+    /// Name and version of the client: "pipctl 0.1.0".
+    #[serde(default)]
+    pub client: String,
+}
+
+/// Answer to [`Hello`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloAnswer {
+    /// The version both will speak.
+    pub protocol: u32,
+    /// Who answers.
+    pub daemon: DaemonInfo,
+}
+
+/// The daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonInfo {
+    /// Version of its program.
+    pub version: String,
+    /// Its process.
+    pub pid: i32,
+    /// Its program.
+    #[serde(default)]
+    pub exe: Option<Text>,
+    /// When it was started, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub started_ms: i64,
+    /// Folder of its state.
+    #[serde(default)]
+    pub state_dir: Option<Text>,
+    /// Who started and watches it: `none`, `systemd`, `launchd`.
+    #[serde(default)]
+    pub manager: String,
+}
+
+/// Everything a client can ask. On the wire: `method` and `params`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params")]
+pub enum Request {
+    /// Agree on a version.
+    #[serde(rename = "hello")]
+    Hello(Hello),
+    /// Want services up; answered when each is ready, failed, blocked or out of time.
+    #[serde(rename = "start")]
+    Start(StartParams),
+    /// Want services down; answered when each is.
+    #[serde(rename = "stop")]
+    Stop(StopParams),
+    /// Stop, then start.
+    #[serde(rename = "restart")]
+    Restart(StartParams),
+    /// The published snapshot, of one workspace or all. Answer: [`crate::Snapshot`].
+    #[serde(rename = "status")]
+    Status(StatusParams),
+    /// As `status`, and from then on a `status.changed` notification with a [`crate::Snapshot`] at every change.
+    #[serde(rename = "subscribe")]
+    Subscribe(StatusParams),
+    /// The timeline of a service. Answer: [`WhyAnswer`].
+    #[serde(rename = "why")]
+    Why(WhyParams),
+    /// Stop serving for good; services keep running. Answer: `{}`, then the connection ends.
+    #[serde(rename = "daemon.stop")]
+    DaemonStop,
+    /// Make way for a new daemon; services keep running. Answer: `{}`, then the connection ends.
+    #[serde(rename = "daemon.handover")]
+    DaemonHandover,
+}
+
+/// For `start` and `restart`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartParams {
+    /// The workspace as the client found it.
+    pub workspace: WorkspaceSpec,
+    /// Which services; all when empty.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Answer at once instead of at ready.
+    #[serde(default)]
+    pub no_wait: bool,
+    /// Longest time to wait for the answer, in milliseconds; the service's own start deadline when absent.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// `restart`: take the caller's environment instead of the captured one.
+    #[serde(default)]
+    pub refresh_env: bool,
+    /// `restart`: go on although work in kernels or terminals will be lost.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// For `stop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopParams {
+    /// Canonical path of the workspace.
+    pub root: Text,
+    /// Which services; all when empty.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Answer at once instead of when all is gone.
+    #[serde(default)]
+    pub no_wait: bool,
+    /// Longest time to wait for the answer, in milliseconds.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// Go on although work in kernels or terminals will be lost.
+    #[serde(default)]
+    pub force: bool,
+    /// End also what a person detached from a JupyterLab terminal.
+    #[serde(default)]
+    pub all_processes: bool,
+}
+
+/// For `status` and `subscribe`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusParams {
+    /// Canonical path of one workspace; all when absent.
+    #[serde(default)]
+    pub root: Option<Text>,
+}
+
+/// For `why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyParams {
+    /// Canonical path of the workspace.
+    pub root: Text,
+    /// Which service.
+    pub service: String,
+}
+
+/// Answer to `why`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyAnswer {
+    /// As in `status`.
+    pub service: ServiceView,
+    /// Oldest first; the last one is the present run or the last there was.
+    #[serde(default)]
+    pub runs: Vec<RunView>,
+    /// What happens next and why, one sentence.
+    #[serde(default)]
+    pub next: String,
+}
+
+/// Answer to `start`, `stop` and `restart`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerbAnswer {
+    /// One for each service asked for, in the order of the configuration.
+    pub services: Vec<ServiceResult>,
+}
+
+/// What became of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceResult {
+    /// What the request came to.
+    pub outcome: ServiceOutcome,
+    /// As in `status`, at the moment of the answer.
+    pub service: ServiceView,
+    /// For `failed`: what the process said last, a Python traceback's end where there is one.
+    #[serde(default)]
+    pub last_words: Vec<String>,
+    /// For `busy`: what would be lost, one line each.
+    #[serde(default)]
+    pub would_lose: Vec<String>,
+}
+
+/// What a request came to for one service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceOutcome {
+    /// `start`: it became ready.
+    Ready,
+    /// It was so already; nothing was done.
+    Already,
+    /// It is down.
+    Stopped,
+    /// Asked not to wait: it was taken on.
+    Accepted,
+    /// Its process ended before it was ready.
+    Failed,
+    /// Something outside must change first.
+    Blocked,
+    /// It took longer than allowed; it goes on.
+    Timeout,
+    /// Another request took its place.
+    Superseded,
+    /// Work in kernels or terminals would be lost; nothing was done.
+    Busy,
+    /// Somebody runs it by hand.
+    External,
+    /// An outcome of a newer daemon.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
