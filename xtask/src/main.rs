@@ -1,1 +1,43 @@
-fn main() {}
+//! The project's own commands: `cargo xtask up`, `cargo xtask test`, `cargo xtask bench [name…]`.
+//!
+//! Builds, prepares and calls; it holds no knowledge of the product beyond the names of its programs.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod build;
+mod test;
+mod up;
+mod venv;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  up [pipctl start arguments…]  build, prepare examples/workspace, start its servers
+  test [cargo test arguments…]  all tests, the real servers included
+  bench [name…]                 measure; without a name everything (names: cargo xtask bench --list)
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let result = match command.as_str() {
+        "up" => up::run(&rest),
+        "test" => test::run(&rest),
+        "bench" => bench::run(&rest),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
