@@ -170,6 +170,11 @@ impl RunDir {
         self.0.join("exit.json")
     }
 
+    /// Empty; there once the run was ready.
+    pub fn ready(&self) -> PathBuf {
+        self.0.join("ready")
+    }
+
     /// FIFO of the standard output.
     pub fn out(&self) -> PathBuf {
         self.0.join("out")

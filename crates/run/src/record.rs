@@ -169,6 +169,9 @@ pub struct RunSpec {
     /// Processes started from a JupyterLab terminal are a person's: not swept.
     #[serde(default)]
     pub spare_terminals: bool,
+    /// Limits on open files to give the service, soft and hard; those of the shim when absent.
+    #[serde(default)]
+    pub nofile: Option<(u64, u64)>,
     /// When it was written, milliseconds since the Unix epoch.
     #[serde(default)]
     pub at_ms: i64,
@@ -186,6 +189,12 @@ pub struct Started {
     pub shim: ProcessIdentity,
     /// Milliseconds since the Unix epoch.
     pub at_ms: i64,
+}
+
+/// Notes that a run became ready, so that a later daemon shows it so at once and checks it then. Its absence
+/// costs a moment of `starting`, so a disk that refuses it is no fault.
+pub fn mark_ready(dir: &crate::layout::RunDir) {
+    let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.ready());
 }
 
 /// `exit.json`: written when nothing of the run is left. Without `main` it is a tombstone: the run never came
