@@ -1,0 +1,41 @@
+//! Where a daemon of this user on this host may be found.
+
+use run::layout::HostDir;
+
+use crate::LocateError;
+
+/// The host folders in which a daemon may serve: below the state root, and below the runtime root for when
+/// the state root refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locations {
+    hosts: Vec<HostDir>,
+}
+
+impl Locations {
+    /// The folders of this user on this host. `PIPD_STATE_DIR` overrides the state root.
+    ///
+    /// # Errors
+    /// When neither a home folder nor the host's identity can be found.
+    pub fn discover() -> Result<Self, LocateError> {
+        let host =
+            os::host::host_key().map_err(|source| LocateError { what: "which host this is", source })?;
+        let runtime = HostDir::new(&os::paths::runtime_root(), &host);
+        let hosts = match os::paths::state_root() {
+            Ok(state) => vec![HostDir::new(&state, &host), runtime],
+            // No home folder: the runtime root alone must do, as it does for the daemon.
+            Err(_) if runtime.path().is_absolute() => vec![runtime],
+            Err(source) => return Err(LocateError { what: "where your state folder is", source }),
+        };
+        Ok(Self { hosts })
+    }
+
+    /// These folders, the preferred one first; for tests and for embedders with a layout of their own.
+    pub fn at(hosts: Vec<HostDir>) -> Self {
+        Self { hosts }
+    }
+
+    /// The folders, the preferred one first.
+    pub fn hosts(&self) -> &[HostDir] {
+        &self.hosts
+    }
+}
