@@ -2,8 +2,11 @@
 
 pub mod fifo;
 pub mod host;
+pub mod limits;
 pub mod lock;
+pub mod mapping;
 pub mod paths;
+pub mod ports;
 pub mod process;
 pub(crate) mod raw;
 pub mod signals;
