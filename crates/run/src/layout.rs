@@ -21,6 +21,11 @@ impl HostDir {
         Self(root.join("hosts").join(host))
     }
 
+    /// The folder by its path, as a run's specification names it.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0

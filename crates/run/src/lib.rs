@@ -4,5 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod layout;
+pub mod log;
 pub mod protocol;
 pub mod record;
+pub mod tree;
