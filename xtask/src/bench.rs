@@ -1,2 +1,4 @@
 //! `cargo xtask bench`.
-pub(crate) fn run(_: &[String]) -> anyhow::Result<std::process::ExitCode> { anyhow::bail!("not yet") }
+pub(crate) fn run(_: &[String]) -> anyhow::Result<std::process::ExitCode> {
+    anyhow::bail!("not yet")
+}

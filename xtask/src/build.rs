@@ -27,7 +27,8 @@ pub(crate) fn cargo() -> Command {
 
 /// Builds the release programs and returns their folder.
 pub(crate) fn release() -> Result<PathBuf> {
-    let status = cargo().args(["build", "--release", "-p", "pipd"]).status().context("failed to run cargo")?;
+    let status =
+        cargo().args(["build", "--release", "-p", "pipd"]).status().context("failed to run cargo")?;
     if !status.success() {
         bail!("the build failed: cargo build --release -p pipd");
     }

@@ -99,7 +99,16 @@ impl Python {
 /// Runs pip and shows how far it is: first what it collects, then what it has installed of how much.
 fn install(venv: &Path, requirements: &Path) -> Result<()> {
     let mut pip = Command::new(venv.join("bin/python"))
-        .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-r"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--progress-bar",
+            "off",
+            "-r",
+        ])
         .arg(requirements)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

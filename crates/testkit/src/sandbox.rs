@@ -1,0 +1,276 @@
+//! One test's own world: home, state, ports, daemon.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use os::process::ProcessIdentity;
+use wire::Snapshot;
+
+use crate::pipctl::{Finished, finish};
+use crate::wait::{LONG, SHORT, until, until_some};
+use crate::workspace::Workspace;
+use crate::{Port, diagnose, processes};
+
+/// A folder that is home and state of everything started in it. When it is dropped, everything is stopped the
+/// way a person would, and the test fails when anything survives that or the daemon logged an error.
+#[derive(Debug)]
+pub struct Sandbox {
+    folder: PathBuf,
+    pipctl: PathBuf,
+    workspaces: Mutex<Vec<PathBuf>>,
+    environment: Mutex<Vec<(String, Option<OsString>)>>,
+    errors_expected: AtomicBool,
+}
+
+impl Sandbox {
+    /// A new one; see [`crate::sandbox!`].
+    ///
+    /// # Panics
+    /// When its folders cannot be made.
+    pub fn new(pipctl: &Path) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Short, and not below TMPDIR: a socket path holds 103 bytes on macOS.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(format!("/tmp/pt{}.{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        make_private(&folder);
+        let folder = folder.canonicalize().unwrap();
+        for name in ["home", "run", "w"] {
+            make_private(&folder.join(name));
+        }
+        Self {
+            folder,
+            pipctl: pipctl.to_owned(),
+            workspaces: Mutex::default(),
+            environment: Mutex::default(),
+            errors_expected: AtomicBool::new(false),
+        }
+    }
+
+    /// The folder everything is in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Root of the daemon's state.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("s")
+    }
+
+    /// The daemon's folder, once there is one.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn host(&self) -> PathBuf {
+        self.try_host().expect("no daemon has been here yet")
+    }
+
+    pub(crate) fn try_host(&self) -> Option<PathBuf> {
+        std::fs::read_dir(self.state().join("hosts")).ok()?.flatten().map(|entry| entry.path()).next()
+    }
+
+    /// Where `pipctl` is.
+    pub fn program(&self) -> &Path {
+        &self.pipctl
+    }
+
+    /// The stub service.
+    pub fn stub(&self) -> &Path {
+        crate::stub(&self.pipctl)
+    }
+
+    /// A port of this test's own.
+    pub fn port(&self) -> Port {
+        Port::reserve()
+    }
+
+    /// A new workspace: an empty folder.
+    ///
+    /// # Panics
+    /// When it exists.
+    pub fn workspace(&self, name: &str) -> Workspace<'_> {
+        let root = self.folder.join("w").join(name);
+        std::fs::create_dir(&root).unwrap();
+        self.adopt_workspace(root)
+    }
+
+    /// A folder that is there already, as a workspace of this sandbox.
+    pub fn adopt_workspace(&self, root: PathBuf) -> Workspace<'_> {
+        self.workspaces.lock().unwrap().push(root.clone());
+        Workspace::new(self, root)
+    }
+
+    /// Sets (or, with `None`, removes) a variable for everything called from now on.
+    pub fn set(&self, name: &str, value: Option<&str>) {
+        self.environment.lock().unwrap().push((name.to_owned(), value.map(OsString::from)));
+    }
+
+    /// This test provokes errors in the daemon's log.
+    pub fn expect_errors(&self) {
+        self.errors_expected.store(true, Ordering::Relaxed);
+    }
+
+    /// A command with the sandbox's environment and nothing of the caller's but the PATH.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.join("home"))
+            .env("LANG", "C.UTF-8")
+            .env("PIPD_STATE_DIR", self.state())
+            .env("XDG_RUNTIME_DIR", self.folder.join("run"))
+            .current_dir(self.folder.join("home"));
+        for (name, value) in self.environment.lock().unwrap().iter() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+
+    /// Runs `pipctl` in the sandbox's home.
+    ///
+    /// # Panics
+    /// When it takes longer than a minute.
+    #[track_caller]
+    pub fn pipctl(&self, arguments: &[&str]) -> Finished {
+        let mut command = self.command(&self.pipctl);
+        command.args(arguments);
+        finish(command, LONG)
+    }
+
+    /// Runs any command made with [`Self::command`] to its end.
+    ///
+    /// # Panics
+    /// When it takes longer than `limit`, or leaves something behind that holds its output.
+    #[track_caller]
+    pub fn run(&self, command: Command, limit: Duration) -> Finished {
+        finish(command, limit)
+    }
+
+    /// The daemon's process: the one that owns the lock.
+    ///
+    /// # Panics
+    /// When none lives.
+    pub fn daemon(&self) -> i32 {
+        self.try_daemon().expect("no daemon lives")
+    }
+
+    /// The daemon's process, while one lives.
+    pub fn try_daemon(&self) -> Option<i32> {
+        let lock = self.try_host()?.join("daemon.lock");
+        let owner: ProcessIdentity = os::lock::owner(&lock)?;
+        (os::lock::is_held(&lock).unwrap() && processes::alive(owner.pid)).then_some(owner.pid)
+    }
+
+    /// Kills the daemon with SIGKILL and returns its process id.
+    ///
+    /// # Panics
+    /// When none lives.
+    pub fn kill_daemon(&self) -> i32 {
+        let pid = self.daemon();
+        processes::kill(pid);
+        until("the killed daemon to be gone", SHORT, || !processes::alive(pid));
+        pid
+    }
+
+    /// Waits for a daemon other than `old` that answers.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[track_caller]
+    pub fn await_daemon(&self, old: i32) -> i32 {
+        until_some("a new daemon", SHORT, || {
+            let pid = self.try_daemon().filter(|&pid| pid != old)?;
+            (self.pipctl(&["status", "--json"]).code == 0).then_some(pid)
+        })
+    }
+
+    /// The published snapshot of all workspaces.
+    ///
+    /// # Panics
+    /// When no daemon answers.
+    #[track_caller]
+    pub fn list(&self) -> Snapshot {
+        self.pipctl(&["list", "--json"]).ok().json()
+    }
+
+    /// The daemon's log so far.
+    pub fn daemon_log(&self) -> String {
+        self.try_host()
+            .and_then(|host| std::fs::read_to_string(host.join("pipd.log")).ok())
+            .unwrap_or_default()
+    }
+
+    /// Living processes that were started in this sandbox, by what they carry in environment or arguments.
+    pub fn processes(&self) -> Vec<i32> {
+        processes::naming(&self.folder).into_iter().map(|process| process.pid).collect()
+    }
+
+    fn stop_everything(&self) {
+        if self.try_host().is_none() {
+            return;
+        }
+        for root in self.workspaces.lock().unwrap().iter() {
+            let root = root.to_string_lossy();
+            self.pipctl(&["stop", "--force", "--all-processes", "-w", &root]);
+        }
+        self.pipctl(&["daemon", "stop"]);
+    }
+
+    fn kill_leftovers(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        // What is killed may have had children meanwhile.
+        for _ in 0..20 {
+            let left = processes::naming(&self.folder);
+            if left.is_empty() {
+                break;
+            }
+            for process in left {
+                told.push(format!("{} {}", process.pid, os::process::command_line(process.pid)));
+                let _ = process.signal(nix::sys::signal::Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        told
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", diagnose::report(self));
+            self.kill_leftovers();
+            if std::env::var_os("PIPD_TEST_KEEP").is_none() {
+                let _ = std::fs::remove_dir_all(&self.folder);
+            }
+            return;
+        }
+        self.stop_everything();
+        let limit = std::time::Instant::now() + SHORT;
+        while !processes::naming(&self.folder).is_empty() && std::time::Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let leftovers = self.kill_leftovers();
+        let errors: Vec<String> =
+            self.daemon_log().lines().filter(|line| line.contains(" ERROR ")).map(str::to_owned).collect();
+        let report = if leftovers.is_empty() { String::new() } else { diagnose::report(self) };
+        let _ = std::fs::remove_dir_all(&self.folder);
+        assert!(leftovers.is_empty(), "left behind after stop and daemon stop: {leftovers:#?}\n{report}");
+        assert!(
+            errors.is_empty() || self.errors_expected.load(Ordering::Relaxed),
+            "the daemon logged errors: {errors:#?}"
+        );
+    }
+}
+
+fn make_private(folder: &Path) {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o700).create(folder).unwrap();
+}

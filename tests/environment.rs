@@ -1,0 +1,209 @@
+//! What a service finds around it: the caller's variables, clean signals, private files.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use testkit::{LONG, SHORT, Sandbox, Stack, Workspace, sandbox, skip, until};
+
+/// A workspace whose service writes its environment to `env`.
+fn dumping<'a>(sandbox: &'a Sandbox, keys: &str) -> Workspace<'a> {
+    let workspace = sandbox.workspace("around");
+    let port = sandbox.port();
+    let file = workspace.path("env");
+    workspace.stub_service(
+        "web",
+        &format!("--listen {port} --env-file {}", file.display()),
+        &format!("port = {port}\n{keys}"),
+    );
+    workspace
+}
+
+fn variable(workspace: &Workspace, name: &str) -> Option<String> {
+    let text = workspace.read("env");
+    text.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+}
+
+#[test]
+fn the_callers_variables_arrive_and_those_of_a_moment_do_not() {
+    let sandbox = sandbox!();
+    let strange = "a=b %s \"quoted\" 'single' $HOME\nsecond line ü";
+    sandbox.set("ONLY_HERE", Some(strange));
+    sandbox.set("VIRTUAL_ENV_PROMPT", Some("(x)"));
+    for name in
+        ["JPY_PARENT_PID", "JUPYTER_SERVER_URL", "NOTIFY_SOCKET", "LISTEN_FDS", "PYDEVD_X", "PORT", "PROCS"]
+    {
+        sandbox.set(name, Some("7"));
+    }
+    let workspace = dumping(&sandbox, "");
+    workspace.pipctl(&["start"]).ok();
+    assert_eq!(variable(&workspace, "ONLY_HERE").as_deref(), Some(strange));
+    assert_eq!(variable(&workspace, "PYTHONUNBUFFERED").as_deref(), Some("1"));
+    assert!(variable(&workspace, "PIPD_RUN").is_some());
+    for name in [
+        "PIPD_STATE_DIR",
+        "JPY_PARENT_PID",
+        "JUPYTER_SERVER_URL",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "PYDEVD_X",
+        "PORT",
+        "PROCS",
+    ] {
+        assert_eq!(variable(&workspace, name), None, "{name}");
+    }
+}
+
+#[test]
+fn what_was_captured_stays_until_it_is_refreshed() {
+    let sandbox = sandbox!();
+    sandbox.set("FLAVOUR", Some("first"));
+    let workspace = dumping(&sandbox, "");
+    workspace.pipctl(&["start"]).ok();
+    sandbox.set("FLAVOUR", Some("second"));
+    workspace.pipctl(&["start"]).ok();
+    workspace.pipctl(&["restart"]).ok();
+    assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("first"));
+    workspace.pipctl(&["restart", "--env"]).ok();
+    assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("second"));
+    // And it is what the service gets when nobody is there to give it.
+    let old = sandbox.kill_daemon();
+    sandbox.await_daemon(old);
+    let before = workspace.pid("web");
+    testkit::kill(before);
+    workspace.await_service("web", "a new process", |now| {
+        now.pid.is_some_and(|pid| pid != before) && now.phase == wire::Phase::Ready
+    });
+    assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("second"));
+}
+
+#[test]
+fn env_file_then_env_then_nothing_else() {
+    let sandbox = sandbox!();
+    sandbox.set("REMOVED", Some("caller"));
+    sandbox.set("FROM_FILE", Some("caller"));
+    let workspace = dumping(
+        &sandbox,
+        "env_file = \"dev.env\"\nenv = { FROM_TABLE = \"at {port}\", BOTH = \"table\", REMOVED = false }",
+    );
+    workspace.write("dev.env", "# comment\nFROM_FILE=file\nexport BOTH=file\nQUOTED=\"two words\"\n");
+    workspace.pipctl(&["start"]).ok();
+    let port = workspace.service("web").port.unwrap();
+    assert_eq!(variable(&workspace, "FROM_FILE").as_deref(), Some("file"));
+    assert_eq!(variable(&workspace, "BOTH").as_deref(), Some("table"));
+    assert_eq!(variable(&workspace, "QUOTED").as_deref(), Some("two words"));
+    assert_eq!(variable(&workspace, "FROM_TABLE"), Some(format!("at {port}")));
+    assert_eq!(variable(&workspace, "REMOVED"), None);
+}
+
+#[test]
+fn signals_descriptors_and_folder_are_clean() {
+    if !Path::new("/proc/self/status").exists() {
+        skip!("this system does not show a process's signal masks");
+    }
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("clean");
+    workspace.config(
+        "[services.job]\ncommand = [\"sh\", \"-c\", \"grep Sig /proc/self/status >signals; pwd >cwd; \
+         ls -l /proc/$$/fd >fds; umask >umask; : >done; exec sleep 1000\"]\nready = \"none\"\n",
+    );
+    // A caller that ignores what it can, as `nohup` and some editors do.
+    let mut caller = workspace.command("python3");
+    caller.args([
+        "-c",
+        "import os, signal, sys\nfor s in (1, 2, 3, 13, 15): signal.signal(s, signal.SIG_IGN)\n\
+         signal.pthread_sigmask(signal.SIG_BLOCK, {1, 2, 15, 10})\nos.open('/etc/passwd', os.O_RDONLY)\n\
+         os.set_inheritable(3, True)\nos.execv(sys.argv[1], sys.argv[1:])",
+    ]);
+    caller.arg(sandbox.program()).arg("start");
+    workspace.run(caller, LONG).ok();
+    until("the answers", SHORT, || workspace.path("done").exists());
+    for line in workspace
+        .read("signals")
+        .lines()
+        .filter(|line| line.starts_with("SigBlk") || line.starts_with("SigIgn"))
+    {
+        assert_eq!(u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap(), 0, "{line}");
+    }
+    assert_eq!(workspace.read("cwd").trim(), workspace.root().to_string_lossy());
+    let descriptors = workspace.read("fds");
+    assert!(descriptors.contains("0 -> /dev/null"), "{descriptors}");
+    assert!(!descriptors.contains("passwd"), "a descriptor of the caller came through: {descriptors}");
+    assert!(!descriptors.contains("lock"), "the run's lock came through: {descriptors}");
+}
+
+#[test]
+fn everything_kept_is_the_users_alone() {
+    let sandbox = sandbox!();
+    sandbox.set("SECRET", Some("hunter2"));
+    let workspace = dumping(&sandbox, "");
+    workspace.pipctl(&["start"]).ok();
+    let mut seen = 0;
+    check_modes(&sandbox.state(), &mut seen);
+    assert!(seen > 10, "only {seen} entries in the state folder");
+    for pid in sandbox.processes() {
+        assert!(!os::process::command_line(pid).contains("hunter2"), "a secret in the arguments of {pid}");
+    }
+}
+
+fn check_modes(path: &Path, seen: &mut usize) {
+    *seen += 1;
+    // Files of a living daemon come and go.
+    let Ok(metadata) = path.symlink_metadata() else { return };
+    let mode = metadata.permissions().mode() & 0o777;
+    assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+    if metadata.is_dir() {
+        assert_eq!(mode, 0o700, "{} has mode {mode:o}", path.display());
+        for entry in std::fs::read_dir(path).unwrap().flatten() {
+            check_modes(&entry.path(), seen);
+        }
+    }
+}
+
+#[test]
+fn a_variable_of_the_shell_is_seen_in_a_kernel_and_the_token_nowhere() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    sandbox.set("ONLY_IN_THIS_SHELL", Some("blue"));
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("kernel");
+    workspace.link_venv(&venv).config(&format!("[services.jupyter]\nport = {port}\n"));
+    workspace.pipctl(&["start"]).ok();
+    let jupyter = workspace.jupyter("jupyter");
+    let kernel = jupyter.start_kernel();
+    assert_eq!(jupyter.execute(&kernel, "import os; os.environ['ONLY_IN_THIS_SHELL']"), "'blue'");
+    assert_eq!(
+        jupyter.execute(&kernel, "import shutil; shutil.which('python')"),
+        format!("'{}'", workspace.path(".venv/bin/python").display())
+    );
+    for pid in sandbox.processes() {
+        assert!(
+            !os::process::command_line(pid).contains(&jupyter.token),
+            "the token in the arguments of {pid}"
+        );
+    }
+    assert!(
+        !workspace.log_lines("jupyter").iter().any(|line| line.text.contains(&jupyter.token)),
+        "the token in the log"
+    );
+}
+
+#[test]
+fn jupyterlab_as_root_runs_with_a_warning_or_is_refused_with_the_reason() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("root");
+    workspace.link_venv(&venv).config(&format!("[services.jupyter]\nport = {port}\nallow_root = false\n"));
+    if std::fs::read("/proc/1/environ").is_err() {
+        skip!("not root");
+    }
+    let refused = workspace.pipctl(&["start"]);
+    assert_ne!(refused.code, testkit::exit::OK, "{refused}");
+    assert!(refused.all().contains("root") && refused.all().contains("allow_root"), "{refused}");
+
+    let _slot = testkit::real_server_slot();
+    workspace.config(&format!("[services.jupyter]\nport = {port}\n"));
+    workspace.pipctl(&["start"]).ok();
+    workspace.pipctl(&["status"]).ok().says("root");
+}

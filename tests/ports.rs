@@ -1,0 +1,175 @@
+//! A port that is somebody else's: named, never touched, waited for.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::process::Child;
+
+use testkit::{SHORT, Sandbox, Stack, alive, exit, get, sandbox, skip, until};
+use wire::Phase;
+
+/// A stranger: a stub of nobody's, in the sandbox's home.
+struct Stranger(Child);
+
+impl Stranger {
+    fn listening(sandbox: &Sandbox, address: &str) -> Self {
+        let child = sandbox.command(sandbox.stub()).args(["--listen", address]).spawn().unwrap();
+        let stranger = Self(child);
+        until("the stranger to listen", SHORT, || get(&format!("http://{address}/")).is_ok());
+        stranger
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id().try_into().unwrap()
+    }
+
+    fn leave(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[test]
+fn a_stranger_is_named_and_left_alone_until_the_port_is_free() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("taken");
+    let witness = workspace.path("witness");
+    workspace.stub_service(
+        "web",
+        &format!("--listen {port} --witness {}", witness.display()),
+        &format!("port = {port}"),
+    );
+    let stranger = Stranger::listening(&sandbox, &format!("127.0.0.1:{port}"));
+
+    let refused = workspace.pipctl(&["start"]).expect(exit::BLOCKED);
+    let said = refused.all();
+    for part in [&port.to_string(), &stranger.pid().to_string(), "stub", "kill"] {
+        assert!(said.contains(part), "{part:?} expected in {refused}");
+    }
+    let service = workspace.service("web");
+    assert_eq!((service.phase, service.pid), (Phase::Blocked, None));
+    let holder = &service.holders[0];
+    assert_eq!(holder.pid, Some(stranger.pid()));
+    assert!(holder.command.as_ref().unwrap().contains("stub"), "{holder:?}");
+    assert!(holder.user.is_some() && holder.cwd.is_some() && holder.since_ms.is_some(), "{holder:?}");
+    assert_eq!(workspace.read("witness"), "", "it was spawned although the port was taken");
+
+    assert!(alive(stranger.pid()));
+    stranger.leave();
+    workspace.await_phase("web", Phase::Ready);
+    assert_eq!(workspace.service("web").restarts, 0);
+}
+
+#[test]
+fn a_stranger_on_any_address_of_the_port_is_seen() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("families");
+    workspace.stub_service("web", &format!("--listen 0.0.0.0:{port}"), &format!("port = {port}"));
+    let addresses: [SocketAddr; 3] = [
+        (Ipv4Addr::UNSPECIFIED, port.number()).into(),
+        (Ipv6Addr::LOCALHOST, port.number()).into(),
+        (Ipv6Addr::UNSPECIFIED, port.number()).into(),
+    ];
+    for address in addresses {
+        let Ok(listener) = TcpListener::bind(address) else { skip!("no IPv6 on this machine: {address}") };
+        workspace.pipctl(&["start"]).expect(exit::BLOCKED).says(&port.to_string());
+        let holder = workspace.service("web").holders[0].clone();
+        assert_eq!(holder.pid, Some(std::process::id().try_into().unwrap()), "{address}: {holder:?}");
+        drop(listener);
+        workspace.await_phase("web", Phase::Ready);
+        workspace.pipctl(&["stop"]).ok();
+    }
+}
+
+#[test]
+fn a_connection_that_is_over_does_not_hold_the_port() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("lingering");
+    workspace.stub_service("web", &format!("--listen {port}"), &format!("port = {port}"));
+    for _ in 0..3 {
+        workspace.pipctl(&["start"]).ok();
+        // The server closes first: its side of these connections stays in TIME_WAIT.
+        for _ in 0..5 {
+            assert_eq!(get(&format!("http://127.0.0.1:{port}/")).unwrap().status, 200);
+        }
+        workspace.pipctl(&["stop"]).ok();
+    }
+}
+
+#[test]
+fn two_workspaces_that_want_one_port_are_told_of_each_other() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let (first, second) = (sandbox.workspace("first"), sandbox.workspace("second"));
+    for workspace in [&first, &second] {
+        workspace.stub_service("web", &format!("--listen {port}"), &format!("port = {port}"));
+    }
+    first.pipctl(&["start"]).ok();
+    let pid = first.pid("web");
+    let refused = second.pipctl(&["start"]).expect(exit::BLOCKED);
+    assert!(refused.all().contains("first"), "the other workspace expected in {refused}");
+    assert!(refused.all().contains("pipctl stop"), "the command to type expected in {refused}");
+    assert_eq!(first.pid("web"), pid);
+    first.pipctl(&["stop"]).ok();
+    second.await_phase("web", Phase::Ready);
+}
+
+#[test]
+fn an_automatic_port_goes_around_a_stranger_and_is_remembered() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("auto");
+    workspace.stub_service("web", "--listen {port}", "port = \"auto\"");
+    workspace.pipctl(&["start"]).ok();
+    let first = workspace.service("web").port.unwrap();
+    assert_eq!(get(&format!("http://127.0.0.1:{first}/")).unwrap().status, 200);
+    workspace.pipctl(&["stop"]).ok();
+    workspace.pipctl(&["start"]).ok();
+    assert_eq!(workspace.service("web").port, Some(first));
+}
+
+#[test]
+fn an_answer_from_somebody_elses_socket_is_not_readiness() {
+    let sandbox = sandbox!();
+    let (port, elsewhere) = (sandbox.port(), sandbox.port());
+    let workspace = sandbox.workspace("impostor");
+    // It says it serves on `port` and listens elsewhere; the stranger takes the port after the check.
+    workspace.stub_service(
+        "web",
+        &format!("--listen {elsewhere}"),
+        &format!("port = {port}\nready = {{ http = \"/\", timeout = \"3s\" }}"),
+    );
+    workspace.pipctl(&["start", "--no-wait"]).ok();
+    workspace.await_phase("web", Phase::Starting);
+    let stranger = Stranger::listening(&sandbox, &format!("127.0.0.1:{port}"));
+    let finished = workspace.pipctl(&["start", "--timeout", "2s"]);
+    assert_ne!(finished.code, exit::OK, "{finished}");
+    assert_ne!(workspace.service("web").phase, Phase::Ready);
+    assert!(alive(stranger.pid()));
+}
+
+#[test]
+fn jupyterlab_never_moves_to_another_port() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("lab");
+    workspace.link_venv(&venv).config(&format!("[services.jupyter]\nport = {port}\n"));
+    let stranger = Stranger::listening(&sandbox, &format!("127.0.0.1:{port}"));
+    workspace.pipctl(&["start"]).expect(exit::BLOCKED).says(&stranger.pid().to_string());
+    assert_eq!(workspace.service("jupyter").pid, None, "it was spawned although the port was taken");
+    stranger.leave();
+    until("JupyterLab by itself", testkit::LONG, || workspace.service("jupyter").phase == Phase::Ready);
+    assert_eq!(workspace.service("jupyter").port, Some(port.number()));
+}
