@@ -1,0 +1,331 @@
+//! What can be typed. Parsing only: no verb lives here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps the servers of a Python workspace running: JupyterLab, FastHTML, whatever pipd.toml names.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pipctl",
+    version,
+    disable_help_subcommand = true,
+    propagate_version = false,
+    after_help = "\
+Without pipd.toml, JupyterLab is served when it is installed, and server.py, main.py or app.py when it serves.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 blocked, 4 timeout, 5 pipd unreachable, 6 busy, 7 interrupted."
+)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start services and wait until they are ready
+    Start(Start),
+    /// Stop services
+    Stop(Stop),
+    /// Stop services and start them again
+    Restart(Restart),
+    /// Show what runs; starts nothing
+    Status(Status),
+    /// Show what services printed; works without pipd
+    Logs(Logs),
+    /// Print the address of a service, with what is needed to log in
+    Url(Url),
+    /// Open a service in the browser
+    Open(Open),
+    /// Show a service's runs, how they ended and what happens next
+    Why(Why),
+    /// Show all workspaces
+    List(List),
+    /// Start, stop or look at pipd itself; services keep running
+    Daemon(Daemon),
+    /// Show the versions of pipctl and of the running pipd
+    Version(Version),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Names for completions
+    #[command(hide = true)]
+    CompleteServices(Workspace),
+}
+
+/// Which workspace.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Workspace {
+    /// Folder of the workspace, or one inside it [default: the current folder]
+    #[arg(short, long = "workspace", value_name = "PATH", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) workspace: Option<PathBuf>,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Waiting {
+    /// Return at once
+    #[arg(long, conflicts_with = "timeout")]
+    pub(crate) no_wait: bool,
+    /// Longest time to wait: 30s, 2m; a plain number is seconds
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Waiting {
+    /// For the wire.
+    pub(crate) fn timeout_ms(&self) -> Option<u64> {
+        self.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// `pipctl start`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Start {
+    /// Services to start [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// Then open them in the browser
+    #[arg(long, conflicts_with = "no_wait")]
+    pub(crate) open: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl stop`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Stop {
+    /// Services to stop [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// Also when work in kernels or terminals is lost
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// End also what was detached from a JupyterLab terminal (tmux, nohup)
+    #[arg(long)]
+    pub(crate) all_processes: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl restart`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Restart {
+    /// Services to restart [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// Take over this shell's environment
+    #[arg(long)]
+    pub(crate) env: bool,
+    /// Also when work in kernels or terminals is lost
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl status`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Status {
+    /// All workspaces
+    #[arg(short, long, conflicts_with = "workspace")]
+    pub(crate) all: bool,
+    /// Memory and processor time of each service's processes
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl logs`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Logs {
+    /// Services whose output to show [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Go on with what is printed from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines [default: all; 10 with --follow]
+    #[arg(short = 'n', long = "lines", value_name = "N")]
+    pub(crate) lines: Option<usize>,
+    /// Only what is newer: 10m, 2h, 2026-01-31T12:00, 12:00
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Since>,
+    /// Show when each line was printed
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Only this stream
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<Stream>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// Which lines of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stream {
+    /// Standard output
+    Stdout,
+    /// Standard error
+    Stderr,
+    /// What pipd noted: starts, ends, lost lines
+    Pipd,
+}
+
+/// A moment: so long ago, or a point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// This long before now.
+    Ago(Duration),
+    /// Milliseconds since the Unix epoch.
+    At(i64),
+}
+
+/// `pipctl url`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Url {
+    /// The service [default: all that have an address]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl open`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Open {
+    /// The service [default: the first that has an address]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl why`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Why {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl list`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct List {
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `pipctl daemon`
+#[derive(Debug, Args)]
+pub(crate) struct Daemon {
+    /// What to do with it
+    #[command(subcommand)]
+    pub(crate) command: DaemonCommand,
+}
+
+/// The verbs of `pipctl daemon`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Start pipd if it does not run
+    Start,
+    /// End pipd; services keep running
+    Stop,
+    /// Put a new pipd in the place of the running one; services keep running
+    Restart,
+    /// Show pipd itself; starts nothing
+    Status {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Become pipd, in the foreground
+    Run,
+}
+
+/// `pipctl version`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Version {
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `pipctl completions`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// The shells there are completions for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// bash 4.4 or newer
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// Reads the arguments.
+///
+/// # Errors
+/// Also for `--help` and `--version`, as clap has it.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const HELP: &str = "expected a time such as 30s, 2m or 1h30m";
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| HELP.to_owned())?;
+    Duration::try_from(signed).map_err(|_| HELP.to_owned())
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    // A moment first: `12:00:00` could also be read as a length of time.
+    match crate::clock::moment(text) {
+        Ok(at_ms) => Ok(Since::At(at_ms)),
+        Err(expected) => {
+            duration(text.strip_suffix("ago").unwrap_or(text).trim()).map(Since::Ago).map_err(|_| expected)
+        }
+    }
+}

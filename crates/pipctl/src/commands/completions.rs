@@ -1,0 +1,55 @@
+//! `pipctl completions`: clap's scripts, and the names of services from the running daemon.
+
+use clap::CommandFactory;
+use clap_complete::generate;
+
+use super::find;
+use crate::cli::{self, Cli, Completions, Shell};
+use crate::exit::{Exit, Failure};
+use crate::terminal::{Surroundings, Terminal};
+
+const BASH: &str = include_str!("completions/services.bash");
+const ZSH: &str = include_str!("completions/services.zsh");
+const FISH: &str = include_str!("completions/services.fish");
+
+pub(crate) fn run(args: &Completions, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
+    let (shell, names) = match args.shell {
+        Shell::Bash => (clap_complete::Shell::Bash, BASH),
+        Shell::Zsh => (clap_complete::Shell::Zsh, ZSH),
+        Shell::Fish => (clap_complete::Shell::Fish, FISH),
+    };
+    let mut script = Vec::new();
+    generate(shell, &mut Cli::command(), "pipctl", &mut script);
+    let mut text = String::from_utf8_lossy(&script).into_owned();
+    if args.shell == Shell::Zsh {
+        // Arguments called SERVICE are completed by our function instead of by files.
+        text = text
+            .replace(":_default'", ":_pipctl_services'")
+            .replace(":_default' \\", ":_pipctl_services' \\");
+    }
+    text.push_str(names);
+    terminal.print(&text)?;
+    Ok(Exit::Ok)
+}
+
+/// The names of the workspace's services, one a line. Silent about every mistake: a person is typing.
+pub(crate) fn services(
+    args: &cli::Workspace,
+    surroundings: &Surroundings,
+    terminal: &mut Terminal<'_>,
+) -> Exit {
+    let names = || -> Result<String, Failure> {
+        let root = find::root(args, surroundings)?.path;
+        let snapshot = find::daemon(surroundings)?.status(Some(&root))?;
+        let view = find::view_of(&snapshot, &root);
+        Ok(view
+            .into_iter()
+            .flat_map(|view| &view.services)
+            .map(|service| format!("{}\n", service.name))
+            .collect())
+    };
+    if let Ok(names) = names() {
+        let _ = terminal.print(&names);
+    }
+    Exit::Ok
+}

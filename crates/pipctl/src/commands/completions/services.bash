@@ -1,0 +1,20 @@
+
+# Names of services, from the running pipd.
+_pipctl_with_services() {
+    local verb="${COMP_WORDS[1]}" word="${COMP_WORDS[COMP_CWORD]}"
+    if [[ $COMP_CWORD -ge 2 && "$word" != -* ]]; then
+        case "$verb" in
+        start | stop | restart | logs | url | open | why)
+            case "${COMP_WORDS[COMP_CWORD - 1]}" in
+            -w | --workspace | --timeout | -n | --lines | --since | --stream) ;;
+            *)
+                mapfile -t COMPREPLY < <(compgen -W "$(command pipctl complete-services 2>/dev/null)" -- "$word")
+                return 0
+                ;;
+            esac
+            ;;
+        esac
+    fi
+    _pipctl "$@"
+}
+complete -F _pipctl_with_services -o bashdefault -o default pipctl

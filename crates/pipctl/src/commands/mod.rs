@@ -1,0 +1,43 @@
+//! One file per verb, and what several of them need.
+
+mod completions;
+mod daemon;
+mod find;
+mod list;
+mod logs;
+mod open;
+mod restart;
+mod start;
+mod status;
+mod stop;
+mod url;
+mod usage;
+mod version;
+mod why;
+
+use crate::cli::Command;
+use crate::exit::{Exit, Failure};
+use crate::terminal::{Surroundings, Terminal};
+
+/// Carries out a verb.
+pub(crate) fn run(
+    command: Command,
+    surroundings: &Surroundings,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, Failure> {
+    match command {
+        Command::Start(args) => start::run(&args, surroundings, terminal),
+        Command::Stop(args) => stop::run(&args, surroundings, terminal),
+        Command::Restart(args) => restart::run(&args, surroundings, terminal),
+        Command::Status(args) => status::run(&args, surroundings, terminal),
+        Command::Logs(args) => logs::run(&args, surroundings, terminal),
+        Command::Url(args) => url::run(&args, surroundings, terminal),
+        Command::Open(args) => open::run(&args, surroundings, terminal),
+        Command::Why(args) => why::run(&args, surroundings, terminal),
+        Command::List(args) => list::run(&args, surroundings, terminal),
+        Command::Daemon(args) => daemon::run(&args.command, surroundings, terminal),
+        Command::Version(args) => version::run(&args, surroundings, terminal),
+        Command::Completions(args) => completions::run(&args, terminal),
+        Command::CompleteServices(args) => Ok(completions::services(&args, surroundings, terminal)),
+    }
+}

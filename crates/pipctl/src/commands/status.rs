@@ -1,0 +1,99 @@
+//! `pipctl status`: what the daemon publishes. Starts nothing, reads no configuration.
+
+use client::ConnectError;
+use serde::Serialize;
+use wire::{DaemonInfo, Goal, Phase, ServiceView, Snapshot, WorkspaceView};
+
+use super::{find, usage};
+use crate::cli;
+use crate::clock::now_ms;
+use crate::exit::{Exit, Failure};
+use crate::render;
+use crate::terminal::{Surroundings, Terminal};
+
+/// `--json` with a daemon.
+#[derive(Serialize)]
+struct Running<'a> {
+    running: bool,
+    daemon: &'a DaemonInfo,
+    #[serde(flatten)]
+    snapshot: &'a Snapshot,
+}
+
+/// `--json` without one.
+#[derive(Serialize)]
+struct NotRunning {
+    running: bool,
+    message: String,
+    workspaces: [(); 0],
+}
+
+pub(crate) fn run(
+    args: &cli::Status,
+    surroundings: &Surroundings,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, Failure> {
+    let mut client = match client::Client::connect(&surroundings.locations()?) {
+        Ok(client) => client,
+        Err(error) => return not_running(&error, args.json, terminal),
+    };
+    let root = match &args.workspace {
+        _ if args.all => None,
+        named @ cli::Workspace { workspace: Some(_) } => Some(find::root(named, surroundings)?.path),
+        // Outside of any workspace the question can only be about all of them.
+        here => find::root(here, surroundings).ok().map(|root| root.path),
+    };
+    let snapshot = client.status(root.as_deref())?;
+    let exit = snapshot.workspaces.iter().map(exit_of).fold(Exit::Ok, Exit::worst);
+    if args.json {
+        terminal.print_json(&Running { running: true, daemon: client.daemon(), snapshot: &snapshot })?;
+        return Ok(exit);
+    }
+    let usages = args.long.then(|| usage::of(&snapshot));
+    let text = if snapshot.workspaces.is_empty() {
+        match &root {
+            Some(root) => format!(
+                "{}: nothing was started here yet; start it: pipctl start\n{}",
+                root.display(),
+                render::snapshot(&snapshot, None, now_ms())
+            ),
+            None => render::list(&snapshot),
+        }
+    } else {
+        render::snapshot(&snapshot, usages.as_ref(), now_ms())
+    };
+    terminal.print(&text)?;
+    Ok(exit)
+}
+
+fn not_running(error: &ConnectError, json: bool, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
+    if json {
+        let none = matches!(error, ConnectError::NotRunning);
+        let message = if none { "pipd is not running".into() } else { error.to_string() };
+        terminal.print_json(&NotRunning { running: !none, message, workspaces: [] })?;
+        return Ok(Exit::Unreachable);
+    }
+    match error {
+        ConnectError::NotRunning => {
+            Err(Failure::new(Exit::Unreachable, "pipd is not running, so nothing is; start it: pipctl start"))
+        }
+        error => Err(Failure::new(Exit::Unreachable, error.to_string())),
+    }
+}
+
+/// What the states of a workspace's services come to.
+fn exit_of(view: &WorkspaceView) -> Exit {
+    view.services.iter().map(exit_of_service).fold(Exit::Ok, Exit::worst)
+}
+
+fn exit_of_service(service: &ServiceView) -> Exit {
+    if service.goal == Goal::Down {
+        return Exit::Ok;
+    }
+    match service.phase {
+        Phase::Ready | Phase::External | Phase::Finished => Exit::Ok,
+        Phase::Blocked => Exit::Blocked,
+        Phase::Down | Phase::Spawning | Phase::Starting | Phase::Stopping => Exit::Timeout,
+        Phase::Unhealthy | Phase::Backoff | Phase::GaveUp | Phase::Unknown => Exit::Failed,
+    }
+}

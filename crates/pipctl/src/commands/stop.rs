@@ -1,0 +1,103 @@
+//! `pipctl stop`: want services down. Asks before work is lost.
+
+use std::time::Instant;
+
+use wire::{ServiceOutcome, StopParams, VerbAnswer};
+
+use super::find;
+use crate::cli;
+use crate::clock::now_ms;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Watch;
+use crate::live::Live;
+use crate::render::{self, Verb, plain};
+use crate::terminal::{Surroundings, Terminal};
+
+pub(crate) fn run(
+    args: &cli::Stop,
+    surroundings: &Surroundings,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, Failure> {
+    let begun = Instant::now();
+    let root = find::root(&args.workspace, surroundings)?.path;
+    let mut client = find::daemon(surroundings)?;
+    let mut params = StopParams {
+        root: root.as_path().into(),
+        services: args.services.clone(),
+        no_wait: args.waiting.no_wait,
+        timeout_ms: args.waiting.timeout_ms(),
+        force: args.force,
+        all_processes: args.all_processes,
+    };
+    let live = surroundings.interactive && !args.json && !args.waiting.no_wait;
+    let mut ask = |params: &StopParams, terminal: &mut Terminal<'_>| -> Result<VerbAnswer, Failure> {
+        let _watch = Watch::begin(
+            surroundings.catch_interrupts && !args.waiting.no_wait,
+            "interrupted; services go on stopping. Look: pipctl status",
+        );
+        let mut lines = Live::new(terminal.err, &root, &args.services, live);
+        if live {
+            let snapshot = client.subscribe(Some(&root))?;
+            client::Progress::changed(&mut lines, &snapshot);
+        }
+        let result = client.stop(params.clone(), &mut lines);
+        lines.clear();
+        Ok(result?)
+    };
+    let mut answer = ask(&params, terminal)?;
+    if !args.json && surroundings.interactive && confirm_loss(&answer, "stop", terminal) {
+        params.force = true;
+        params.services = busy(&answer);
+        merge(&mut answer, ask(&params, terminal)?);
+    }
+    if args.json {
+        terminal.print_json(&answer)?;
+    } else {
+        terminal.print(&render::answer(Verb::Stop, &answer, begun.elapsed(), now_ms()))?;
+        hint_force(&answer, "stop", terminal);
+    }
+    Ok(Exit::of_answer(&answer))
+}
+
+/// The services that were left alone because work would be lost.
+pub(super) fn busy(answer: &VerbAnswer) -> Vec<String> {
+    answer
+        .services
+        .iter()
+        .filter(|result| result.outcome == ServiceOutcome::Busy)
+        .map(|result| result.service.name.clone())
+        .collect()
+}
+
+/// Tells a person what would be lost and asks whether that is meant.
+pub(super) fn confirm_loss(answer: &VerbAnswer, verb: &str, terminal: &mut Terminal<'_>) -> bool {
+    let busy = busy(answer);
+    if busy.is_empty() {
+        return false;
+    }
+    for result in answer.services.iter().filter(|result| result.outcome == ServiceOutcome::Busy) {
+        terminal.tell(&format!("{}: this would be lost:\n", result.service.name));
+        for line in &result.would_lose {
+            terminal.tell(&format!("  {}\n", plain(line)));
+        }
+    }
+    terminal.confirm(&format!("{verb} {} and lose it?", busy.join(", ")))
+}
+
+/// Replaces what was answered first by what was answered last.
+pub(super) fn merge(answer: &mut VerbAnswer, later: VerbAnswer) {
+    for result in later.services {
+        match answer.services.iter_mut().find(|old| old.service.name == result.service.name) {
+            Some(old) => *old = result,
+            None => answer.services.push(result),
+        }
+    }
+}
+
+/// What to type when the loss is meant.
+pub(super) fn hint_force(answer: &VerbAnswer, verb: &str, terminal: &mut Terminal<'_>) {
+    let busy = busy(answer);
+    if !busy.is_empty() {
+        terminal.tell(&format!("to lose that work: pipctl {verb} --force {}\n", busy.join(" ")));
+    }
+}

@@ -1,0 +1,40 @@
+//! From wire types to text. Pure: no clock, no file, no terminal. Styles are written as escapes; the stream
+//! strips them where they do not belong.
+
+mod holder;
+mod list;
+pub(crate) mod log;
+pub(crate) mod progress;
+mod status;
+pub(crate) mod style;
+pub(crate) mod table;
+mod verb;
+mod why;
+
+pub(crate) use list::list;
+pub(crate) use status::{Usage, Usages, snapshot};
+pub(crate) use table::plain;
+pub(crate) use verb::{Verb, answer, notes};
+pub(crate) use why::why;
+
+use wire::ServiceView;
+
+/// The command to type next: an arrow and the text. Hints that are several commands stay on one line.
+fn arrow(indent: usize, command: &str) -> String {
+    format!("{:indent$}{} {}", "", style::Styled("→", style::FAINT), plain(command))
+}
+
+/// How the last run ended, for people.
+fn last_exit(service: &ServiceView) -> Option<String> {
+    let exit = service.last_exit.as_ref()?;
+    let mut text = plain(&exit.cause.to_string());
+    if exit.uptime_ms > 0 {
+        text.push_str(&format!(" after {}", crate::clock::span(exit.uptime_ms)));
+    }
+    Some(text)
+}
+
+/// A pid or a dash.
+fn pid(pid: Option<i32>) -> String {
+    pid.map_or_else(|| "-".into(), |pid| pid.to_string())
+}

@@ -1,0 +1,154 @@
+//! `pipctl status`.
+
+use std::collections::HashMap;
+
+use wire::{Goal, Phase, ServiceView, Snapshot, WorkspaceView};
+
+use super::holder::holder;
+use super::style::{BAD, FAINT, LINK, STRONG, Styled, WAITING, phase_style, phase_word};
+use super::table::{Cell, Table, plain};
+use super::{arrow, last_exit, pid};
+use crate::clock::{between, span};
+
+/// What the processes of a service use, by the pid of the service.
+pub(crate) type Usages = HashMap<i32, Usage>;
+
+/// What the processes of one service use.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// How many there are.
+    pub(crate) processes: usize,
+    /// Resident memory, in bytes.
+    pub(crate) memory: u64,
+    /// Processor time, in milliseconds.
+    pub(crate) cpu_ms: u64,
+}
+
+/// Every workspace, each under its folder.
+pub(crate) fn snapshot(snapshot: &Snapshot, usages: Option<&Usages>, now_ms: i64) -> String {
+    let mut text = String::new();
+    for (index, view) in snapshot.workspaces.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        let root = view.root.as_ref().map_or_else(|| view.id.clone(), |root| plain(&root.to_string_lossy()));
+        text.push_str(&format!("{}\n", Styled(root, STRONG)));
+        text.push_str(&workspace(view, usages, now_ms));
+    }
+    text.push_str(&warnings(&snapshot.warnings));
+    text
+}
+
+/// One workspace: a row for each service, and below it what a person should know of it.
+pub(crate) fn workspace(view: &WorkspaceView, usages: Option<&Usages>, now_ms: i64) -> String {
+    if view.services.is_empty() {
+        return format!("{}{}", Styled("no services\n", FAINT), warnings(&view.warnings));
+    }
+    let mut heading = vec!["SERVICE", "STATE", "PID", "UPTIME"];
+    if usages.is_some() {
+        heading.extend(["PROCS", "MEMORY", "CPU"]);
+    }
+    heading.push("URL");
+    let mut table = Table::with_heading(&heading);
+    for service in &view.services {
+        let mut cells: Vec<Cell> = vec![
+            Cell::new(&service.name, STRONG),
+            Cell::new(phase_word(service.phase), phase_style(service.phase)),
+            pid(service.pid).into(),
+            uptime(service, now_ms).into(),
+        ];
+        if let Some(usages) = usages {
+            match service.pid.and_then(|pid| usages.get(&pid)) {
+                Some(usage) => cells.extend([
+                    usage.processes.to_string().into(),
+                    size(usage.memory).into(),
+                    span(usage.cpu_ms).into(),
+                ]),
+                None => cells.extend(["-".into(), "-".into(), "-".into()]),
+            }
+        }
+        cells.push(Cell::new(service.address.clone().unwrap_or_default(), LINK));
+        table.row(cells);
+        for line in below(service, now_ms) {
+            table.line(line);
+        }
+    }
+    let mut text = table.render();
+    text.push_str(&warnings(&view.warnings));
+    text
+}
+
+/// What the row does not say.
+fn below(service: &ServiceView, now_ms: i64) -> Vec<String> {
+    let mut lines = Vec::new();
+    let style = phase_style(service.phase);
+    if let Some(detail) = &service.detail {
+        lines.extend(detail.lines().map(|line| format!("    {}", Styled(plain(line), style))));
+    }
+    match service.phase {
+        Phase::Backoff | Phase::GaveUp | Phase::Finished => lines.extend(ending(service, now_ms)),
+        Phase::Unhealthy => {
+            let age = span(between(service.since_ms, now_ms));
+            lines.push(format!("    {}", Styled(format!("no answer for {age}"), BAD)));
+        }
+        Phase::Down if service.goal == Goal::Down => {}
+        Phase::Down
+        | Phase::Blocked
+        | Phase::Spawning
+        | Phase::Starting
+        | Phase::Ready
+        | Phase::Stopping
+        | Phase::External
+        | Phase::Unknown => {}
+    }
+    for view in &service.holders {
+        lines.push(format!("    {}", holder(view, now_ms)));
+    }
+    lines.extend(service.warnings.iter().map(|warning| warning_line(4, warning)));
+    lines.extend(service.hint.iter().map(|hint| arrow(4, hint)));
+    lines
+}
+
+/// How it ended, how often, and when it is tried again.
+fn ending(service: &ServiceView, now_ms: i64) -> Option<String> {
+    let mut parts = Vec::new();
+    parts.extend(last_exit(service));
+    if service.restarts > 0 {
+        parts.push(format!("restarts: {}", service.restarts));
+    }
+    if let Some(next) = service.next_try_ms {
+        parts.push(match between(now_ms, next) {
+            0 => "next try now".into(),
+            wait => format!("next try in {}", span(wait)),
+        });
+    }
+    (!parts.is_empty()).then(|| format!("    {}", parts.join(", ")))
+}
+
+fn uptime(service: &ServiceView, now_ms: i64) -> String {
+    match (service.pid, service.started_ms) {
+        (Some(_), Some(started)) => span(between(started, now_ms)),
+        _ => "-".into(),
+    }
+}
+
+/// Warnings, one line each.
+pub(crate) fn warnings(warnings: &[String]) -> String {
+    warnings.iter().map(|warning| warning_line(0, warning) + "\n").collect()
+}
+
+fn warning_line(indent: usize, warning: &str) -> String {
+    format!("{:indent$}{} {}", "", Styled("warning:", WAITING), plain(warning))
+}
+
+/// Bytes for people: `812 KiB`, `41 MiB`, `1.4 GiB`.
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    match bytes {
+        0..MIB => format!("{} KiB", bytes / KIB),
+        MIB..GIB => format!("{} MiB", bytes / MIB),
+        _ => format!("{}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB),
+    }
+}
