@@ -1,1 +1,37 @@
-//! In the making.
+//! The daemon: one per user and host. It decides by asking `lifecycle`, and carries out.
+//!
+//! One thread, one loop: everything that happens is an [`input::Input`], handled by one synchronous
+//! function of [`daemon::Daemon`]. What can block runs on a few helper threads and comes back as an input.
+//! It is no service's parent and reads no log; it holds no fact that it could not read back from the run
+//! directories and the workspace records.
+
+#![forbid(unsafe_code)]
+
+mod adopt;
+mod answers;
+mod clock;
+mod companion;
+mod daemon;
+mod environment;
+mod http;
+mod input;
+mod journal;
+mod jupyter;
+mod liveness;
+mod port;
+mod probe;
+mod reaper;
+mod recover;
+mod requests;
+mod runs;
+mod service;
+mod shim_link;
+mod snapshot;
+mod socket;
+mod spawn;
+mod startup;
+mod timeline;
+mod tree;
+mod workspace;
+
+pub use startup::main;

@@ -1,0 +1,197 @@
+//! What a new daemon finds: workspaces and their goals, runs that live, runs that ended meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lifecycle::{Event, Restored, RunId};
+use run::layout::{HostDir, RunDir, WorkspaceDir};
+use run::record::{self, Exited, RecordError, RunSpec, Started};
+use tracing::{info, warn};
+use wire::Goal;
+
+use crate::daemon::Daemon;
+use crate::input::Key;
+use crate::recover::{self, Recovered};
+use crate::service::Service;
+use crate::workspace::{Workspace, WorkspaceRecord};
+
+/// The last run of a service, as found.
+enum Found {
+    Nothing,
+    Ended(Exited),
+    Alive { dir: RunDir, was_ready: bool, uptime_ms: u64, recovered: Recovered },
+}
+
+impl Daemon {
+    /// Reads everything back. Called once, before anybody is served.
+    pub(crate) fn adopt(&mut self) {
+        let hosts = self.hosts.clone();
+        for host in &hosts {
+            let entries = match std::fs::read_dir(host.workspaces()) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.warnings.push(format!("{}: {error}", host.workspaces().display()));
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                let Some(id) = entry.file_name().to_str().map(Arc::<str>::from) else { continue };
+                if !self.workspaces.contains_key(&id) {
+                    self.adopt_workspace(id.clone(), &host.workspace(&id));
+                }
+            }
+        }
+        let keys = self.keys();
+        for key in &keys {
+            self.adopt_service(key, &hosts);
+        }
+        info!(services = keys.len(), "state read back");
+    }
+
+    fn adopt_workspace(&mut self, id: Arc<str>, folder: &WorkspaceDir) {
+        let path = folder.record();
+        let record: WorkspaceRecord = match record::read(&path) {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(error) => {
+                warn!(%error, "workspace record");
+                self.warnings.push(set_aside(&path, &error));
+                return;
+            }
+        };
+        let mut workspace = Workspace {
+            id: Arc::clone(&id),
+            root: record.root,
+            services: Vec::new(),
+            environments: record.environments,
+            token: record.token,
+            warnings: Vec::new(),
+            journal: Default::default(),
+        };
+        for saved in record.services {
+            let name: Arc<str> = saved.spec.name.as_str().into();
+            let mut service = Service::new(saved.spec, lifecycle::Service::new());
+            service.environment = saved.environment;
+            service.port = saved.port;
+            service.goal = saved.goal;
+            workspace.services.push((name, service));
+        }
+        self.workspaces.insert(id, workspace);
+    }
+
+    fn adopt_service(&mut self, key: &Key, hosts: &[HostDir]) {
+        let mut last = 0;
+        let mut newest = None;
+        for host in hosts {
+            let folder = host.workspace(&key.workspace).service(&key.service);
+            match folder.run_numbers() {
+                Ok(numbers) => {
+                    if let Some(&number) = numbers.last()
+                        && number > last
+                    {
+                        last = number;
+                        newest = Some(folder.run(number));
+                    }
+                }
+                Err(error) => self.warnings.push(format!("{}: {error}", folder.runs().display())),
+            }
+        }
+        let found = match newest {
+            Some(dir) => look(dir, &self.shim_program),
+            None => Found::Nothing,
+        };
+        let (run, now) = (RunId(last), self.clock.now());
+        let Some(service) = self.service_mut(key) else { return };
+        let goal = match service.goal {
+            Goal::Up => lifecycle::Goal::Up,
+            Goal::Down => lifecycle::Goal::Down,
+        };
+        let (restored, recovered) = match found {
+            Found::Nothing => (Restored::Nothing, None),
+            Found::Ended(exited) => {
+                let (exit, view) = recover::ended(&exited);
+                service.last_exit = Some(view);
+                let restored = if goal == lifecycle::Goal::Down {
+                    Restored::Nothing
+                } else if exit.clean && !exited.asked {
+                    Restored::Finished
+                } else {
+                    Restored::Ended { run, exit, uptime_ms: exited.uptime_ms }
+                };
+                (restored, None)
+            }
+            Found::Alive { dir, was_ready, uptime_ms, recovered } => {
+                let restored = Restored::Alive { run, ready: was_ready, stopping: false, uptime_ms };
+                (restored, Some((dir, recovered)))
+            }
+        };
+        service.core = lifecycle::Service::restore(goal, run, restored, now);
+        if let Some((dir, recovered)) = recovered {
+            service.live = Some(placeholder(run, dir));
+            self.on_recovered(key, run, recovered);
+        }
+        // The core looks around: what is wanted and gone is begun, what is unwanted and alive is ended.
+        self.step(key, Event::Deadline);
+    }
+}
+
+fn look(dir: RunDir, shim_program: &Path) -> Found {
+    // Runs of another boot are history: whatever has their numbers now is somebody else.
+    let started = record::read::<Started>(&dir.started()).ok().flatten();
+    let of_this_boot = match (&started, os::host::boot_id()) {
+        (Some(started), Ok(boot)) => started.main.boot == boot,
+        (None, _) | (_, Err(_)) => true,
+    };
+    if !of_this_boot {
+        return Found::Nothing;
+    }
+    let was_ready = dir.ready().exists();
+    let uptime_ms = started
+        .as_ref()
+        .map_or(0, |started| u64::try_from(crate::clock::wall_ms() - started.at_ms).unwrap_or_default());
+    match recover::recover(&dir, shim_program) {
+        Recovered::Ended(exited) => Found::Ended(exited),
+        Recovered::Never => Found::Nothing,
+        recovered @ (Recovered::Shim(_) | Recovered::Unclear(_)) => {
+            Found::Alive { dir, was_ready, uptime_ms, recovered }
+        }
+    }
+}
+
+/// Holds the place of a run until its shim is linked.
+fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
+    let (orders, _) = tokio::sync::mpsc::unbounded_channel();
+    let spec = record::read::<RunSpec>(&dir.spec()).ok().flatten();
+    crate::service::LiveRun {
+        run,
+        marker: spec.as_ref().map(|spec| spec.marker.clone()).unwrap_or_default(),
+        port: spec.and_then(|spec| spec.port),
+        dir,
+        host_dir: PathBuf::new(),
+        shim: None,
+        main: None,
+        started_ms: None,
+        replaced_shim: false,
+        orders,
+        reader: tokio::task::spawn_local(async {}).abort_handle(),
+        stuck: Vec::new(),
+        dropped_lines: 0,
+        reaped: None,
+        looks: 0,
+        _pipes: None,
+    }
+}
+
+/// A record that cannot be read is put aside, never deleted; a newer one is left where it is.
+fn set_aside(path: &Path, error: &RecordError) -> String {
+    if let RecordError::Newer { .. } = error {
+        return format!("{error}; install that version again, its services are not managed by this one");
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".unreadable-{}", crate::clock::wall_ms()));
+    match std::fs::rename(path, &aside) {
+        Ok(()) => format!("{error}; set aside as {}", aside.to_string_lossy()),
+        Err(rename) => format!("{error}; it could not be set aside either: {rename}"),
+    }
+}

@@ -1,0 +1,6 @@
+//! The command line.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipctl::main()
+}

@@ -1,0 +1,6 @@
+//! The parent of one run.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shim::main()
+}

@@ -1,0 +1,6 @@
+//! The daemon.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipd::main()
+}

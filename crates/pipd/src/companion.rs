@@ -1,0 +1,296 @@
+//! What runs beside a service in its phase: a readiness probe, a watch over its members, a look-out for relief.
+//! At most one at a time; it ends with the phase it belongs to.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lifecycle::{Block, Phase, RunId};
+use os::process::ProcessIdentity;
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+
+use crate::daemon::Daemon;
+use crate::input::{Input, Inputs, Key};
+use crate::probe::{Finding, Target, Verdict};
+
+/// How often a blocked port is looked at, and the sources of a failing service.
+const LOOK_OUT: Duration = Duration::from_millis(250);
+
+/// The companion of a service.
+#[derive(Default)]
+pub(crate) struct Companion {
+    job: Option<Job>,
+    task: Option<AbortHandle>,
+}
+
+/// What a companion does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    /// Asks until the run answers for the first time.
+    Await(RunId),
+    /// Watches the processes that made it ready.
+    Guard(RunId),
+    /// Asks an unhealthy run whether it is back.
+    Revisit(RunId, bool),
+    /// Looks whether the port is free.
+    Port(RunId),
+    /// Looks whether the sources changed.
+    Sources,
+}
+
+impl Companion {
+    /// Forgets what it was doing, so that `attend` begins anew.
+    pub(crate) fn dismiss(&mut self) {
+        self.job = None;
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        self.dismiss();
+    }
+}
+
+impl Daemon {
+    /// Gives a service the companion its phase asks for.
+    pub(crate) fn attend(&mut self, key: &Key) {
+        let Some(service) = self.service(key) else { return };
+        let probed = service.probed();
+        let wanted = match *service.core.phase() {
+            Phase::Starting { run, .. } if probed && service.is_live(run) => Some(Job::Await(run)),
+            Phase::Ready { run, .. } if probed && service.is_live(run) => Some(Job::Guard(run)),
+            Phase::Unhealthy { run, was_ready, .. } if probed && service.is_live(run) => {
+                Some(Job::Revisit(run, was_ready))
+            }
+            Phase::Blocked { why: Block::Port, run, .. } => Some(Job::Port(run)),
+            Phase::Blocked { why: Block::Exec, .. } | Phase::Backoff { .. } | Phase::GaveUp => {
+                Some(Job::Sources)
+            }
+            Phase::Down
+            | Phase::Blocked { .. }
+            | Phase::Spawning { .. }
+            | Phase::Starting { .. }
+            | Phase::Ready { .. }
+            | Phase::Unhealthy { .. }
+            | Phase::Stopping { .. }
+            | Phase::Finished
+            | Phase::External => None,
+        };
+        if service.companion.job == wanted {
+            return;
+        }
+        let task = wanted.and_then(|job| self.begin_job(key, job));
+        if matches!(wanted, Some(Job::Guard(_))) {
+            self.order_liveness();
+        }
+        if let Some(service) = self.service_mut(key) {
+            service.companion.dismiss();
+            service.companion = Companion { job: wanted, task };
+        }
+    }
+
+    fn begin_job(&self, key: &Key, job: Job) -> Option<AbortHandle> {
+        let (inputs, key_) = (self.inputs.clone(), key.clone());
+        let service = self.service(key)?;
+        let task = match job {
+            Job::Await(run) => {
+                let target = self.target(key)?;
+                tokio::task::spawn_local(await_ready(target, inputs, key_, run))
+            }
+            Job::Guard(run) => {
+                let (target, sources) = (self.target(key)?, sources(service));
+                tokio::task::spawn_local(guard(target, sources, inputs, key_, run))
+            }
+            Job::Revisit(run, was_ready) => {
+                let (target, sources) = (self.target(key)?, sources(service));
+                tokio::task::spawn_local(revisit(target, sources, was_ready, inputs, key_, run))
+            }
+            Job::Port(_) => {
+                let (port, jupyter) = (service.port?, service.spec.kind == wire::Kind::Jupyter);
+                tokio::task::spawn_local(await_port(port, jupyter, inputs, key_))
+            }
+            Job::Sources => {
+                let (sources, since) = (sources(service), service.spawned_at);
+                tokio::task::spawn_local(await_change(sources, since, inputs, key_))
+            }
+        };
+        Some(task.abort_handle())
+    }
+}
+
+fn sources(service: &crate::service::Service) -> Vec<PathBuf> {
+    let files = service.spec.watch.iter().chain(&service.spec.env_files);
+    files.map(|path| path.as_path().to_owned()).collect()
+}
+
+/// Asks often at first: a start is what a person waits for.
+async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
+    let mut pause = Duration::from_millis(5);
+    let mut told = None;
+    loop {
+        match target.ask().await {
+            Finding::Answered => {
+                let _ = inputs.send(Input::Probed { key, run, verdict: Verdict::Answered });
+                return;
+            }
+            Finding::Foreign(who) if told.as_ref() != Some(&who) => {
+                told = Some(who.clone());
+                let _ = inputs.send(Input::Probed { key: key.clone(), run, verdict: Verdict::Foreign(who) });
+            }
+            Finding::Foreign(_) | Finding::Refused | Finding::Silent => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 11 / 10).min(Duration::from_millis(100));
+    }
+}
+
+/// Notes the members of a ready run and waits. The death of one is a reason to ask: at once, and a second later.
+async fn guard(target: Target, sources: Vec<PathBuf>, inputs: Inputs, key: Key, run: RunId) {
+    let ready_at = SystemTime::now();
+    loop {
+        let members = members(&target).await;
+        wait_for_a_death(&members).await;
+        let mut verdict = examine(&target, &members, &sources, ready_at).await;
+        if verdict != Verdict::Answered {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            verdict = examine(&target, &members, &sources, ready_at).await;
+        }
+        if verdict != Verdict::Answered {
+            let _ = inputs.send(Input::Probed { key, run, verdict });
+            return;
+        }
+    }
+}
+
+/// Asks an unhealthy run now and then. One that never was ready is not proven dead by its silence.
+async fn revisit(
+    target: Target,
+    sources: Vec<PathBuf>,
+    was_ready: bool,
+    inputs: Inputs,
+    key: Key,
+    run: RunId,
+) {
+    let since = SystemTime::now();
+    let members = members(&target).await;
+    let mut pause = Duration::from_millis(250);
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+        match examine(&target, &members, &sources, since).await {
+            verdict @ Verdict::Answered => {
+                drop(inputs.send(Input::Probed { key: key.clone(), run, verdict }))
+            }
+            verdict @ Verdict::Dead(_) if was_ready => {
+                let _ = inputs.send(Input::Probed { key: key.clone(), run, verdict });
+            }
+            Verdict::Dead(_) | Verdict::Silent(_) | Verdict::Foreign(_) => {}
+        }
+    }
+}
+
+async fn members(target: &Target) -> BTreeSet<i32> {
+    let query = target.query.clone();
+    tokio::task::spawn_blocking(move || crate::tree::pids(&query).into_iter().collect())
+        .await
+        .unwrap_or_default()
+}
+
+async fn wait_for_a_death(members: &BTreeSet<i32>) {
+    let mut deaths = FuturesUnordered::new();
+    for &pid in members {
+        let Ok(Some(identity)) = ProcessIdentity::of(pid) else { return };
+        match watch(&identity) {
+            Ok(Some(watch)) => deaths.push(async move { watch.readable().await.map(|_| ()) }),
+            Ok(None) => return,
+            // Not watched; the slow periodic look still covers it.
+            Err(_) => {}
+        }
+    }
+    if deaths.next().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The end of a process as something to wait for; `None` when it is gone already.
+fn watch(process: &ProcessIdentity) -> std::io::Result<Option<AsyncFd<OwnedFd>>> {
+    use std::os::fd::AsFd;
+    let Some(watch) = os::wait::ExitWatch::new(process)? else { return Ok(None) };
+    let descriptor = watch.as_fd().try_clone_to_owned()?;
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe; an owned descriptor keeps the promise it asks for"
+    )]
+    AsyncFd::new(descriptor).map(Some)
+}
+
+/// One look at a run of which something died. Dead is only what is proven: nobody listens, or a member is gone,
+/// none came in its place, and nothing answers.
+pub(crate) async fn examine(
+    target: &Target,
+    known: &BTreeSet<i32>,
+    sources: &[PathBuf],
+    since: SystemTime,
+) -> Verdict {
+    let port = target.port;
+    match target.ask().await {
+        Finding::Answered => Verdict::Answered,
+        Finding::Refused => Verdict::Dead(format!("nothing listens on port {port} any more")),
+        Finding::Foreign(who) => Verdict::Dead(format!("port {port} is answered by {who} now")),
+        Finding::Silent => {
+            let now = members(target).await;
+            let (gone, came) =
+                (known.difference(&now).next().is_some(), now.difference(known).next().is_some());
+            if !gone || came {
+                Verdict::Silent(format!("port {port} does not answer; all processes are alive"))
+            } else if changed_since(sources, since) {
+                // A reloader whose worker died of an edit heals with the next edit.
+                Verdict::Silent(format!("port {port} does not answer since its sources were edited"))
+            } else {
+                Verdict::Dead(format!("port {port} does not answer and one of its processes is gone"))
+            }
+        }
+    }
+}
+
+fn changed_since(files: &[PathBuf], since: SystemTime) -> bool {
+    files.iter().any(|file| {
+        std::fs::metadata(file)
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|modified| modified > since)
+    })
+}
+
+async fn await_port(port: u16, jupyter: bool, inputs: Inputs, key: Key) {
+    loop {
+        tokio::time::sleep(LOOK_OUT).await;
+        if crate::port::is_free(port, jupyter) {
+            let _ = inputs.send(Input::Relief { key: key.clone() });
+        }
+    }
+}
+
+/// Waits until a source is newer than the last attempt, or appears, vanishes or changes.
+async fn await_change(sources: Vec<PathBuf>, since: SystemTime, inputs: Inputs, key: Key) {
+    if sources.is_empty() {
+        return;
+    }
+    let stamp = |sources: &[PathBuf]| -> Vec<_> {
+        let stat = |path: &PathBuf| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        sources.iter().map(stat).collect()
+    };
+    let before = stamp(&sources);
+    let mut changed = changed_since(&sources, since);
+    while !changed {
+        tokio::time::sleep(LOOK_OUT).await;
+        changed = stamp(&sources) != before;
+    }
+    let _ = inputs.send(Input::SourceChanged { key });
+}

@@ -1,0 +1,258 @@
+//! The daemon's state and its one handler: an input in, the core asked, its actions carried out.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifecycle::{Action, Event, Millis, Phase, RunId};
+use run::layout::HostDir;
+use run::protocol::Order;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+use wire::{DaemonInfo, Snapshot};
+
+use crate::answers::Answers;
+use crate::clock::Clock;
+use crate::input::{Input, Inputs, Key};
+use crate::service::Service;
+use crate::workspace::Workspace;
+
+/// Everything the daemon knows. Lives in one thread; borrowed for the length of one input, never across a wait.
+pub(crate) struct Daemon {
+    pub(crate) info: DaemonInfo,
+    /// Where runs may be kept, best first: the state root, then the runtime root.
+    pub(crate) hosts: Vec<HostDir>,
+    pub(crate) shim_program: Arc<std::path::Path>,
+    pub(crate) clock: Clock,
+    pub(crate) inputs: Inputs,
+    pub(crate) workspaces: BTreeMap<Arc<str>, Workspace>,
+    pub(crate) answers: Answers,
+    pub(crate) warnings: Vec<String>,
+    /// Open-file limits the daemon was started with, given back to services.
+    pub(crate) nofile: Option<(u64, u64)>,
+    /// Whether the next liveness tick is already ordered.
+    pub(crate) liveness_due: bool,
+    pub(crate) accept_queues: HashMap<Key, u32>,
+    generation: u64,
+    published: Option<Rc<Snapshot>>,
+    changed: watch::Sender<u64>,
+    /// Set once: why the loop is to end.
+    pub(crate) ending: Option<run::record::DaemonGoal>,
+}
+
+/// A daemon shared between the loop and the readers of its snapshot.
+pub(crate) type Shared = Rc<RefCell<Daemon>>;
+
+impl Daemon {
+    pub(crate) fn new(
+        info: DaemonInfo,
+        hosts: Vec<HostDir>,
+        shim_program: Arc<std::path::Path>,
+        inputs: Inputs,
+    ) -> Self {
+        Self {
+            info,
+            hosts,
+            shim_program,
+            clock: Clock::new(),
+            inputs,
+            workspaces: BTreeMap::new(),
+            answers: Answers::default(),
+            warnings: Vec::new(),
+            nofile: None,
+            liveness_due: false,
+            accept_queues: HashMap::new(),
+            generation: 0,
+            published: None,
+            changed: watch::Sender::new(0),
+            ending: None,
+        }
+    }
+
+    pub(crate) fn service(&self, key: &Key) -> Option<&Service> {
+        self.workspaces.get(&key.workspace)?.service(&key.service)
+    }
+
+    pub(crate) fn service_mut(&mut self, key: &Key) -> Option<&mut Service> {
+        self.workspaces.get_mut(&key.workspace)?.service_mut(&key.service)
+    }
+
+    /// Every service there is.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.workspaces
+            .values()
+            .flat_map(|workspace| {
+                workspace
+                    .services
+                    .iter()
+                    .map(|(name, _)| Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) })
+            })
+            .collect()
+    }
+
+    /// The one handler.
+    pub(crate) fn handle(&mut self, input: Input) {
+        match input {
+            Input::Request { request, reply } => self.on_request(*request, reply),
+            Input::Weighed { request, reply, losses } => self.on_weighed(*request, reply, losses),
+            Input::Recorded { workspace, result } => self.on_recorded(&workspace, result),
+            Input::Synced { workspace } => self.on_synced(&workspace),
+            Input::Spawned { key, run, result } => self.on_spawned(&key, run, result),
+            Input::Shim { key, run, report } => self.on_report(&key, run, report),
+            Input::ShimGone { key, run } => self.on_shim_gone(&key, run),
+            Input::Recovered { key, run, result } => self.on_recovered(&key, run, result),
+            Input::Examined { key, run, exited, last_words, collision } => {
+                self.on_examined(&key, run, &exited, last_words, collision);
+            }
+            Input::Probed { key, run, verdict } => self.on_probed(&key, run, verdict),
+            Input::LivenessDue => self.on_liveness_due(),
+            Input::Relief { key } => self.step(&key, Event::Unblocked),
+            Input::SourceChanged { key } => self.step(&key, Event::SourceChanged),
+            Input::Reaped { pid, cause } => self.on_reaped(pid, cause),
+            Input::Terminate => {
+                info!("asked to end by a signal; services keep running");
+                self.ending = Some(run::record::DaemonGoal::Down);
+            }
+        }
+    }
+
+    /// Lets the core take one event, and carries out what it decides.
+    pub(crate) fn step(&mut self, key: &Key, event: Event) {
+        let now = self.clock.now();
+        let Some(service) = self.service_mut(key) else {
+            debug!(%key, ?event, "event for a service that is gone");
+            return;
+        };
+        let before = service.core.phase().clone();
+        let Service { core, policy, .. } = service;
+        let actions = core.step(event, now, policy);
+        let after = service.core.phase().clone();
+        if before != after {
+            debug!(%key, ?before, ?after, "phase");
+            self.on_phase(key, &before, &after);
+        }
+        for action in actions {
+            self.perform(key, action);
+        }
+        self.attend(key);
+        self.touch();
+    }
+
+    fn perform(&mut self, key: &Key, action: Action) {
+        match action {
+            Action::Spawn { run } => self.spawn(key, run),
+            Action::Stop { run } => self.order(key, run, Order::Stop { all_processes: false }),
+            Action::Kill { run } => self.order(key, run, Order::Kill),
+            Action::Answer { request, answer } => self.answer(key, request, answer),
+            // Recorded before the core heard of the request.
+            Action::GoalChanged(goal) => debug!(%key, ?goal, "goal"),
+        }
+    }
+
+    fn order(&mut self, key: &Key, run: RunId, order: Order) {
+        match self.service(key).and_then(|service| service.live.as_ref()) {
+            Some(live) if live.run == run => {
+                // A shim whose connection is gone is being replaced; its successor is told again.
+                if live.orders.send(order).is_err() {
+                    debug!(%key, "shim is gone, order waits for its successor");
+                }
+            }
+            _ => warn!(%key, ?run, "no shim for this run"),
+        }
+    }
+
+    /// Facts that hold only within a phase are dropped with it.
+    fn on_phase(&mut self, key: &Key, before: &Phase, after: &Phase) {
+        if let Some(service) = self.service_mut(key) {
+            if !matches!(after, Phase::Blocked { .. }) {
+                service.obstacle = None;
+            }
+            if !matches!(after, Phase::Unhealthy { .. }) {
+                service.complaint = None;
+            }
+            if let (Phase::Ready { .. }, Some(live)) = (after, &service.live) {
+                run::record::mark_ready(&live.dir);
+            }
+        }
+        if matches!(after, Phase::Ready { .. }) && !matches!(before, Phase::Ready { .. }) {
+            self.release_dependents(key);
+        }
+    }
+
+    /// The next moment at which something is due although nothing happens.
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        let cores = self
+            .workspaces
+            .values()
+            .flat_map(|workspace| workspace.services.iter())
+            .filter_map(|(_, service)| service.core.deadline())
+            .min();
+        [cores, self.answers.deadline()].into_iter().flatten().min()
+    }
+
+    /// Lets time pass.
+    pub(crate) fn on_deadline(&mut self) {
+        let now = self.clock.now();
+        for key in self.keys() {
+            if self.service(&key).and_then(|service| service.core.deadline()).is_some_and(|at| at <= now) {
+                self.step(&key, Event::Deadline);
+            }
+        }
+        self.answer_overdue(now);
+    }
+
+    /// Something that readers see has changed.
+    pub(crate) fn touch(&mut self) {
+        self.published = None;
+        self.generation += 1;
+        self.changed.send_replace(self.generation);
+    }
+
+    /// Tells of every new generation; a slow reader misses steps, never the last one.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// What readers see. Built when somebody reads, then shared until something changes.
+    pub(crate) fn snapshot(&mut self) -> Rc<Snapshot> {
+        if let Some(published) = &self.published {
+            return Rc::clone(published);
+        }
+        let snapshot = Rc::new(self.make_snapshot(self.generation));
+        self.published = Some(Rc::clone(&snapshot));
+        snapshot
+    }
+}
+
+/// Runs until the daemon is to end.
+pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Input>) {
+    loop {
+        let (deadline, clock) = {
+            let daemon = daemon.borrow();
+            (daemon.deadline(), daemon.clock)
+        };
+        let input = match deadline {
+            Some(at) if at <= clock.now() => inputs.try_recv().ok(),
+            Some(at) => tokio::select! {
+                biased;
+                input = inputs.recv() => input,
+                // A millisecond late rather than a turn early.
+                () = tokio::time::sleep_until(clock.instant(at) + Duration::from_millis(1)) => None,
+            },
+            None => inputs.recv().await,
+        };
+        let mut daemon = daemon.borrow_mut();
+        if let Some(input) = input {
+            daemon.handle(input);
+        }
+        daemon.on_deadline();
+        if daemon.ending.is_some() {
+            return;
+        }
+        drop(daemon);
+        // Status readers get their turn even while inputs keep coming.
+        tokio::task::yield_now().await;
+    }
+}

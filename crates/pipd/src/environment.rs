@@ -1,0 +1,153 @@
+//! What a run is given: its environment, with ports and paths filled in, and the workspace's token.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use wire::{Kind, ServiceSpec, Text};
+
+/// What is filled in.
+pub(crate) struct Filling<'a> {
+    pub(crate) port: Option<u16>,
+    pub(crate) root: &'a Text,
+}
+
+impl Filling<'_> {
+    /// Replaces `{port}` and `{root}`; text that is not UTF-8 is left as it is.
+    pub(crate) fn fill(&self, text: &Text) -> Text {
+        let Text::Utf8(plain) = text else { return text.clone() };
+        if !plain.contains('{') {
+            return text.clone();
+        }
+        let mut filled = plain.clone();
+        if let Some(port) = self.port {
+            filled = filled.replace("{port}", &port.to_string());
+        }
+        if let Text::Utf8(root) = self.root {
+            filled = filled.replace("{root}", root);
+        }
+        Text::Utf8(filled)
+    }
+}
+
+/// The whole environment of a run: captured, then `.env` files, then the service's own, then ours.
+///
+/// # Errors
+/// When a `.env` file cannot be read or has a line that is no assignment; the message names both.
+pub(crate) fn assemble(
+    captured: &BTreeMap<String, Text>,
+    spec: &ServiceSpec,
+    filling: &Filling<'_>,
+    token: &str,
+    marker: &str,
+) -> Result<Vec<(String, Text)>, String> {
+    let mut environment = captured.clone();
+    for file in &spec.env_files {
+        environment.extend(read_env_file(file.as_path())?);
+    }
+    for (name, value) in &spec.env {
+        match value {
+            Some(value) => environment.insert(name.clone(), filling.fill(value)),
+            None => environment.remove(name),
+        };
+    }
+    if spec.kind == Kind::Jupyter {
+        environment.insert("JUPYTER_TOKEN".into(), token.into());
+    }
+    environment.insert(run::record::MARKER.into(), marker.into());
+    Ok(environment.into_iter().collect())
+}
+
+/// `NAME=value` lines, `#` comments, an optional `export`, single or double quotes around the value.
+fn read_env_file(path: &Path) -> Result<Vec<(String, Text)>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("{}: {error}; make the file or take it out of `env_file`", path.display())
+    })?;
+    let mut pairs = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim().trim_start_matches('\u{feff}');
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(format!("{}:{}: expected NAME=value, found `{line}`", path.display(), number + 1));
+        };
+        let name = name.trim();
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return Err(format!("{}:{}: `{name}` is no name for a variable", path.display(), number + 1));
+        }
+        pairs.push((name.to_owned(), Text::from(unquote(value.trim()))));
+    }
+    Ok(pairs)
+}
+
+fn unquote(value: &str) -> String {
+    for quote in ['"', '\''] {
+        if let Some(inner) = value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
+            return if quote == '"' {
+                inner.replace("\\n", "\n").replace("\\\"", "\"").replace("\\\\", "\\")
+            } else {
+                inner.to_owned()
+            };
+        }
+    }
+    // An unquoted value ends at a comment.
+    value.split(" #").next().unwrap_or(value).trim_end().to_owned()
+}
+
+/// 192 random bits in hexadecimal.
+pub(crate) fn new_token() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 24];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(env: &[(&str, Option<&str>)]) -> ServiceSpec {
+        let mut spec: ServiceSpec = serde_json::from_str(r#"{"name":"a","argv":["x"],"cwd":"/"}"#).unwrap();
+        spec.env = env.iter().map(|(n, v)| ((*n).to_owned(), v.map(Text::from))).collect();
+        spec
+    }
+
+    #[test]
+    fn later_sources_win_and_none_removes() {
+        let captured =
+            [("A", "1"), ("B", "2"), ("C", "3")].map(|(n, v)| (n.to_owned(), Text::from(v))).into();
+        let spec = spec(&[("B", Some("{port}")), ("C", None)]);
+        let root = Text::from("/w");
+        let filling = Filling { port: Some(5001), root: &root };
+        let environment = assemble(&captured, &spec, &filling, "t", "m").unwrap();
+        let expected = [("A", "1"), ("B", "5001"), ("PIPD_RUN", "m")];
+        assert_eq!(environment, expected.map(|(n, v)| (n.to_owned(), Text::from(v))));
+    }
+
+    #[test]
+    fn an_env_file_is_read_as_people_write_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "# c\nexport A=1\nB=\"x y\\n\"\nC='a=b#c'\nD=plain # note\nE=\n").unwrap();
+        let pairs = read_env_file(&path).unwrap();
+        let expected = [("A", "1"), ("B", "x y\n"), ("C", "a=b#c"), ("D", "plain"), ("E", "")];
+        assert_eq!(pairs, expected.map(|(n, v)| (n.to_owned(), Text::from(v))));
+    }
+
+    #[test]
+    fn a_line_that_is_no_assignment_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "A=1\nnonsense\n").unwrap();
+        let error = read_env_file(&path).unwrap_err();
+        assert!(error.contains(".env:2:") && error.contains("nonsense"), "{error}");
+    }
+
+    #[test]
+    fn tokens_are_long_and_differ() {
+        let (one, other) = (new_token().unwrap(), new_token().unwrap());
+        assert_eq!(one.len(), 48);
+        assert_ne!(one, other);
+    }
+}

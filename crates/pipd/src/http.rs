@@ -1,0 +1,117 @@
+//! One HTTP question to a loopback address: the status, and a bounded body where it is wanted.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longest answer read, in bytes.
+const MAX_ANSWER: usize = 256 << 10;
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Nobody listens there.
+    Refused,
+    /// Somebody took the connection and did not answer in time, or hung up without a word.
+    Silent,
+    /// An HTTP answer.
+    Status(u16, Vec<u8>),
+    /// An answer that is not HTTP: a TLS alert, say.
+    Other,
+}
+
+/// What is asked.
+pub(crate) struct Question<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: &'a str,
+    pub(crate) token: Option<&'a str>,
+    /// Read the body too; else the first line is enough.
+    pub(crate) body: bool,
+    pub(crate) timeout: Duration,
+}
+
+/// Whether something accepts at `address`.
+pub(crate) async fn connects(address: SocketAddr, timeout: Duration) -> Option<TcpStream> {
+    tokio::time::timeout(timeout, TcpStream::connect(address)).await.ok()?.ok()
+}
+
+/// Asks once.
+pub(crate) async fn ask(question: &Question<'_>) -> Answer {
+    let connect = tokio::time::timeout(question.timeout, TcpStream::connect(question.address)).await;
+    let stream = match connect {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) => return Answer::Refused,
+        // A full accept queue drops the request silently: somebody listens and does not accept.
+        Err(_) => return Answer::Silent,
+    };
+    tokio::time::timeout(question.timeout, exchange(stream, question)).await.unwrap_or(Answer::Silent)
+}
+
+async fn exchange(mut stream: TcpStream, question: &Question<'_>) -> Answer {
+    // HTTP/1.0 keeps the answer in one piece: no chunks, and its end is the end of the connection.
+    let version = if question.body { "1.0" } else { "1.1" };
+    let mut request = format!(
+        "GET {} HTTP/{version}\r\nHost: localhost:{}\r\nUser-Agent: pipd\r\nAccept: */*\r\nConnection: close\r\n",
+        question.path,
+        question.address.port()
+    );
+    if let Some(token) = question.token {
+        request.push_str(&format!("Authorization: token {token}\r\n"));
+    }
+    request.push_str("\r\n");
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return Answer::Silent;
+    }
+    let mut answer = Vec::new();
+    let mut piece = [0_u8; 4096];
+    loop {
+        match stream.read(&mut piece).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => answer.extend_from_slice(piece.get(..count).unwrap_or_default()),
+        }
+        let enough = if question.body { answer.len() >= MAX_ANSWER } else { answer.contains(&b'\n') };
+        if enough || answer.len() >= MAX_ANSWER {
+            break;
+        }
+    }
+    read_answer(&answer)
+}
+
+fn read_answer(answer: &[u8]) -> Answer {
+    if answer.is_empty() {
+        return Answer::Silent;
+    }
+    let status = answer
+        .strip_prefix(b"HTTP/1.")
+        .and_then(|rest| rest.get(2..5))
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|digits| digits.parse().ok());
+    match status {
+        Some(status) => {
+            let body = answer
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+                .and_then(|end| answer.get(end + 4..))
+                .unwrap_or_default();
+            Answer::Status(status, body.to_vec())
+        }
+        None => Answer::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_by_its_first_line() {
+        assert_eq!(read_answer(b""), Answer::Silent);
+        assert_eq!(read_answer(b"HTTP/1.1 302 Found\r\n"), Answer::Status(302, Vec::new()));
+        assert_eq!(read_answer(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n[1]"), Answer::Status(200, b"[1]".to_vec()));
+        // A TLS alert: somebody lives there and speaks TLS.
+        assert_eq!(read_answer(&[0x15, 3, 3, 0, 2, 2, 70]), Answer::Other);
+        assert_eq!(read_answer(b"HTTP/1.1 xx"), Answer::Other);
+    }
+}

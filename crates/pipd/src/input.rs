@@ -1,0 +1,67 @@
+//! Everything that can wake the loop.
+
+use std::sync::Arc;
+
+use lifecycle::RunId;
+use run::protocol::Report;
+use run::record::Exited;
+use tokio::sync::{mpsc, oneshot};
+use wire::{ErrorObject, Request};
+
+use crate::probe::Verdict;
+use crate::recover::Recovered;
+use crate::spawn::{SpawnFailure, Spawned};
+
+/// Which service: identifier of its workspace, and its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) workspace: Arc<str>,
+    pub(crate) service: Arc<str>,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.workspace, self.service)
+    }
+}
+
+/// Where an answer goes. Dropped unanswered only with the daemon itself.
+pub(crate) type Reply = oneshot::Sender<Result<serde_json::Value, ErrorObject>>;
+
+/// Everything that can wake the loop.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A client asks for something that changes the world.
+    Request { request: Box<Request>, reply: Reply },
+    /// What a stop or restart would lose is known; `request` goes on if that is nothing.
+    Weighed { request: Box<Request>, reply: Reply, losses: Vec<(Key, Vec<String>)> },
+    /// The record of a workspace is written (but perhaps not yet on the platter).
+    Recorded { workspace: Arc<str>, result: Result<(), String> },
+    /// It would now survive a power failure.
+    Synced { workspace: Arc<str> },
+    /// The answer to a spawn.
+    Spawned { key: Key, run: RunId, result: Result<Box<Spawned>, SpawnFailure> },
+    /// A shim says something.
+    Shim { key: Key, run: RunId, report: Report },
+    /// The connection to a shim ended.
+    ShimGone { key: Key, run: RunId },
+    /// What became of a run whose shim is gone.
+    Recovered { key: Key, run: RunId, result: Recovered },
+    /// A run that was not ready ended, and why is known now.
+    Examined { key: Key, run: RunId, exited: Exited, last_words: Vec<String>, collision: bool },
+    /// A probe's verdict.
+    Probed { key: Key, run: RunId, verdict: Verdict },
+    /// The liveness tick is due.
+    LivenessDue,
+    /// What blocked a service may be gone.
+    Relief { key: Key },
+    /// A watched file changed.
+    SourceChanged { key: Key },
+    /// An orphan of ours ended: the main process of a run whose shim is gone, perhaps.
+    Reaped { pid: i32, cause: wire::ExitCause },
+    /// The daemon is asked to end by a signal.
+    Terminate,
+}
+
+/// The loop's door.
+pub(crate) type Inputs = mpsc::UnboundedSender<Input>;

@@ -1,0 +1,122 @@
+//! Keeps `workspace.json` in step: the record is written before anything is done, and synced before the
+//! answer is given. Requests that arrive while a record is being written wait for the next one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lifecycle::Event;
+use run::record::{self, Durability};
+use tracing::warn;
+
+use crate::daemon::Daemon;
+use crate::input::{Input, Key};
+
+/// Where a workspace's record is on its way to the disk.
+#[derive(Default)]
+pub(crate) struct JournalState {
+    /// Events to let happen once the record that knows of them is written.
+    waiting: Vec<(Key, Event)>,
+    /// Number of the last record asked for, begun, written and synced.
+    asked: u64,
+    begun: u64,
+    synced: u64,
+    writing: bool,
+    /// What the core may see once `begun` is written.
+    in_flight: Vec<(Key, Event)>,
+}
+
+impl JournalState {
+    /// Number of the last record that survives a power failure.
+    pub(crate) fn synced(&self) -> u64 {
+        self.synced
+    }
+}
+
+impl Daemon {
+    /// The number that the next record of this workspace will have.
+    pub(crate) fn next_record(&self, workspace: &Arc<str>) -> Option<u64> {
+        Some(self.workspaces.get(workspace)?.journal.asked + 1)
+    }
+
+    /// Lets `events` happen once a record with the present goals and specifications is written.
+    pub(crate) fn after_record(&mut self, workspace: &Arc<str>, events: Vec<(Key, Event)>) {
+        if let Some(workspace) = self.workspaces.get_mut(workspace) {
+            workspace.journal.asked += 1;
+            workspace.journal.waiting.extend(events);
+        }
+        self.write_record(workspace);
+    }
+
+    fn write_record(&mut self, id: &Arc<str>) {
+        let Some(host) = self.hosts.first().cloned() else { return };
+        let Some(workspace) = self.workspaces.get_mut(id) else { return };
+        if workspace.journal.writing || workspace.journal.begun == workspace.journal.asked {
+            return;
+        }
+        let content = workspace.record();
+        workspace.journal.writing = true;
+        workspace.journal.begun = workspace.journal.asked;
+        workspace.journal.in_flight = std::mem::take(&mut workspace.journal.waiting);
+        let (inputs, id) = (self.inputs.clone(), Arc::clone(id));
+        let folder = host.workspace(&id);
+        tokio::task::spawn_blocking(move || {
+            let path = folder.record();
+            let written = os::paths::private_dir(folder.path())
+                .map_err(|error| error.to_string())
+                .and_then(|()| record::write(&path, &content, Durability::Rename).map_err(|e| e.to_string()));
+            let failed = written.is_err();
+            // The loop outlives its helpers but for the moment of its end, when nobody waits any more.
+            let _ = inputs.send(Input::Recorded { workspace: Arc::clone(&id), result: written });
+            if !failed {
+                sync(&path);
+            }
+            let _ = inputs.send(Input::Synced { workspace: id });
+        });
+    }
+
+    pub(crate) fn on_recorded(&mut self, id: &Arc<str>, result: Result<(), String>) {
+        if let Err(error) = result {
+            warn!(workspace = %id, error, "the record could not be written");
+            let text = format!(
+                "goals are not persistent: {error}; free the disk, then type the command again to have it recorded"
+            );
+            if let Some(workspace) = self.workspaces.get_mut(id)
+                && !workspace.warnings.contains(&text)
+            {
+                workspace.warnings.retain(|known| !known.starts_with("goals are not persistent"));
+                workspace.warnings.push(text);
+            }
+        } else if let Some(workspace) = self.workspaces.get_mut(id) {
+            workspace.warnings.retain(|known| !known.starts_with("goals are not persistent"));
+        }
+        let events = self
+            .workspaces
+            .get_mut(id)
+            .map(|workspace| std::mem::take(&mut workspace.journal.in_flight))
+            .unwrap_or_default();
+        for (key, event) in events {
+            self.step(&key, event);
+        }
+    }
+
+    pub(crate) fn on_synced(&mut self, id: &Arc<str>) {
+        if let Some(workspace) = self.workspaces.get_mut(id) {
+            workspace.journal.writing = false;
+            workspace.journal.synced = workspace.journal.begun;
+        }
+        self.write_record(id);
+        self.send_synced(id);
+    }
+}
+
+/// Asks the disk for the file and its folder. A disk that refuses has said so at the write already or will
+/// at the next; the promise not kept is only that of a power failure.
+fn sync(path: &PathBuf) {
+    let file = std::fs::File::open(path).and_then(|file| file.sync_all());
+    let folder = path
+        .parent()
+        .map_or(Ok(()), |folder| std::fs::File::open(folder).and_then(|folder| folder.sync_all()));
+    if let Err(error) = file.and(folder) {
+        warn!(path = %path.display(), %error, "the record could not be synced");
+    }
+}

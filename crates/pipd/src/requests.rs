@@ -1,0 +1,352 @@
+//! What clients ask for: start, stop, restart, and the daemon's own end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lifecycle::{Event, Phase};
+use run::record::DaemonGoal;
+use tracing::info;
+use wire::{
+    ErrorObject, Goal, Kind, Request, ServiceOutcome, ServiceSpec, StartParams, StopParams, Text, code,
+};
+
+use crate::daemon::Daemon;
+use crate::input::{Input, Key, Reply};
+use crate::jupyter;
+use crate::service::Service;
+use crate::workspace::Workspace;
+
+impl Daemon {
+    pub(crate) fn on_request(&mut self, request: Request, reply: Reply) {
+        match request {
+            Request::Start(params) => self.start(params, reply),
+            Request::Stop(ref params) if !params.force => match self.to_weigh(&params.root, &params.services)
+            {
+                Some(suspects) => self.weigh(request, reply, suspects),
+                None => self.on_weighed(request, reply, Vec::new()),
+            },
+            Request::Restart(ref params) if !params.force => {
+                match self.to_weigh(&params.workspace.root, &params.services) {
+                    Some(suspects) => self.weigh(request, reply, suspects),
+                    None => self.on_weighed(request, reply, Vec::new()),
+                }
+            }
+            Request::Stop(_) | Request::Restart(_) => self.on_weighed(request, reply, Vec::new()),
+            Request::DaemonStop => self.end(DaemonGoal::Down, reply),
+            Request::DaemonHandover => self.end(DaemonGoal::Handover, reply),
+            Request::Hello(_) | Request::Status(_) | Request::Subscribe(_) | Request::Why(_) => {
+                // Answered by the connection itself, without waking the loop.
+                refuse(reply, code::INTERNAL, "this request does not reach the loop".into());
+            }
+        }
+    }
+
+    fn end(&mut self, goal: DaemonGoal, reply: Reply) {
+        info!(?goal, "asked to make way; services keep running");
+        let _ = reply.send(Ok(serde_json::json!({})));
+        self.ending = Some(goal);
+    }
+
+    /// The JupyterLabs among the services asked for whose end could lose work, with what is needed to ask them.
+    fn to_weigh(&self, root: &Text, services: &[String]) -> Option<Vec<jupyter::Suspect>> {
+        let workspace = self.workspaces.get(&*run::layout::workspace_id(root.as_path()))?;
+        let suspects: Vec<_> = workspace
+            .services
+            .iter()
+            .filter(|(name, _)| services.is_empty() || services.iter().any(|asked| **asked == **name))
+            .filter(|(_, service)| service.spec.kind == Kind::Jupyter)
+            .filter(|(_, service)| {
+                matches!(service.core.phase(), Phase::Ready { .. } | Phase::Unhealthy { was_ready: true, .. })
+            })
+            .filter_map(|(name, service)| {
+                Some(jupyter::Suspect {
+                    key: Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) },
+                    port: service.port?,
+                    token: workspace.token.clone(),
+                    query: service.scope()?,
+                })
+            })
+            .collect();
+        if suspects.is_empty() { None } else { Some(suspects) }
+    }
+
+    fn weigh(&mut self, request: Request, reply: Reply, suspects: Vec<jupyter::Suspect>) {
+        let inputs = self.inputs.clone();
+        tokio::task::spawn_local(async move {
+            let mut losses = Vec::new();
+            for suspect in suspects {
+                let lost = jupyter::would_lose(&suspect).await;
+                if !lost.is_empty() {
+                    losses.push((suspect.key, lost));
+                }
+            }
+            let _ = inputs.send(Input::Weighed { request: Box::new(request), reply, losses });
+        });
+    }
+
+    /// A stop or restart of which is known what it would lose: nothing, or it is answered with that.
+    pub(crate) fn on_weighed(&mut self, request: Request, reply: Reply, losses: Vec<(Key, Vec<String>)>) {
+        match request {
+            Request::Stop(params) => self.stop(&params, reply, &losses),
+            Request::Restart(params) => self.restart(params, reply, &losses),
+            Request::Hello(_)
+            | Request::Start(_)
+            | Request::Status(_)
+            | Request::Subscribe(_)
+            | Request::Why(_)
+            | Request::DaemonStop
+            | Request::DaemonHandover => {
+                refuse(reply, code::INTERNAL, "this request is not weighed".into());
+            }
+        }
+    }
+
+    fn start(&mut self, params: StartParams, reply: Reply) {
+        let (keys, changed) = match self.take_workspace(&params) {
+            Ok(found) => found,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let running = |daemon: &Self, key: &Key| {
+            daemon.service(key).is_some_and(|s| s.goal == Goal::Up && s.core.run().is_some())
+        };
+        let nothing_to_do = !changed && keys.iter().all(|key| running(self, key));
+        for key in &keys {
+            // A running service keeps the environment it has: a second `start` captures nothing anew.
+            if !running(self, key) {
+                self.capture(key, &params.workspace.env);
+                if let Some(service) = self.service_mut(key) {
+                    service.apply_next();
+                }
+            }
+            self.assign_port(key);
+            if let Some(service) = self.service_mut(key) {
+                service.goal = Goal::Up;
+            }
+        }
+        self.begin(&keys, reply, params.no_wait, params.timeout_ms, !nothing_to_do, &[], |request| {
+            Event::Start { request }
+        });
+    }
+
+    fn restart(&mut self, params: StartParams, reply: Reply, losses: &[(Key, Vec<String>)]) {
+        let (keys, _) = match self.take_workspace(&params) {
+            Ok(found) => found,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        for key in keys.iter().filter(|key| !losses.iter().any(|(lost, _)| lost == *key)) {
+            let captured = self.service(key).is_some_and(|service| service.environment.is_some());
+            if params.refresh_env || !captured {
+                self.capture(key, &params.workspace.env);
+            }
+            if let Some(service) = self.service_mut(key) {
+                service.apply_next();
+                service.goal = Goal::Up;
+            }
+            self.assign_port(key);
+        }
+        self.begin(&keys, reply, params.no_wait, params.timeout_ms, true, losses, |request| Event::Restart {
+            request,
+        });
+    }
+
+    fn stop(&mut self, params: &StopParams, reply: Reply, losses: &[(Key, Vec<String>)]) {
+        let id = run::layout::workspace_id(params.root.as_path());
+        let keys = match self.choose(&id, &params.root, &params.services) {
+            Ok(keys) => keys,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let mut changed = false;
+        for key in keys.iter().filter(|key| !losses.iter().any(|(lost, _)| lost == *key)) {
+            if let Some(service) = self.service_mut(key) {
+                changed |= service.goal != Goal::Down;
+                service.goal = Goal::Down;
+                if params.all_processes
+                    && let Some(live) = &service.live
+                {
+                    let _ = live.orders.send(run::protocol::Order::Stop { all_processes: true });
+                }
+            }
+        }
+        self.begin(&keys, reply, params.no_wait, params.timeout_ms, changed, losses, |request| Event::Stop {
+            request,
+        });
+    }
+
+    /// Opens the group that is answered, and lets the events happen, after the record if it changed.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one place for what start, stop and restart have in common"
+    )]
+    fn begin(
+        &mut self,
+        keys: &[Key],
+        reply: Reply,
+        no_wait: bool,
+        timeout_ms: Option<u64>,
+        record: bool,
+        losses: &[(Key, Vec<String>)],
+        event: impl Fn(Option<lifecycle::RequestId>) -> Event,
+    ) {
+        let Some(id) = keys.first().map(|key| Arc::clone(&key.workspace)) else {
+            let _ = reply.send(Ok(serde_json::json!({ "services": [] })));
+            return;
+        };
+        let overdue_at = timeout_ms.map(|timeout| self.clock.now().saturating_add(timeout));
+        let number = if record { self.next_record(&id) } else { None };
+        let group = self.answers.open(Arc::clone(&id), reply, keys, overdue_at, number);
+        let mut events = Vec::new();
+        for (index, key) in keys.iter().enumerate() {
+            if let Some((_, lost)) = losses.iter().find(|(lost, _)| lost == key) {
+                self.settle(group, index, ServiceOutcome::Busy, lost.clone());
+            } else if no_wait {
+                self.settle(group, index, ServiceOutcome::Accepted, Vec::new());
+                events.push((key.clone(), event(None)));
+            } else {
+                let request = self.answers.request(group, index);
+                events.push((key.clone(), event(Some(request))));
+            }
+        }
+        if record {
+            self.after_record(&id, events);
+        } else {
+            for (key, event) in events {
+                self.step(&key, event);
+            }
+        }
+    }
+
+    /// The services named, in the order of the configuration; all when none is.
+    fn choose(&self, id: &str, root: &Text, names: &[String]) -> Result<Vec<Key>, ErrorObject> {
+        let Some(workspace) = self.workspaces.get(id) else {
+            return Err(ErrorObject::new(
+                code::UNKNOWN_NAME,
+                format!("nothing was ever started in {}; type: pipctl start", root.to_string_lossy()),
+            ));
+        };
+        for name in names {
+            if workspace.service(name).is_none() {
+                let known: Vec<&str> = workspace.services.iter().map(|(name, _)| &**name).collect();
+                return Err(ErrorObject::new(
+                    code::UNKNOWN_NAME,
+                    format!(
+                        "no service `{name}` in {}; there is: {}; type: pipctl status",
+                        root.to_string_lossy(),
+                        known.join(", ")
+                    ),
+                ));
+            }
+        }
+        Ok(workspace
+            .services
+            .iter()
+            .filter(|(name, _)| names.is_empty() || names.iter().any(|asked| **asked == **name))
+            .map(|(name, _)| Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) })
+            .collect())
+    }
+
+    /// Takes the workspace over as the client found it. Returns the services asked for, and whether anything
+    /// that is recorded is different now.
+    fn take_workspace(&mut self, params: &StartParams) -> Result<(Vec<Key>, bool), ErrorObject> {
+        let spec = &params.workspace;
+        let root = spec.root.as_path();
+        if !root.is_absolute() {
+            return Err(ErrorObject::new(
+                code::INVALID_PARAMS,
+                format!("the workspace's path must be absolute: {}", spec.root.to_string_lossy()),
+            ));
+        }
+        for name in spec.services.iter().map(|service| &service.name) {
+            if !well_named(name) {
+                return Err(ErrorObject::new(
+                    code::INVALID_PARAMS,
+                    format!("`{name}` is no name for a service: [a-z0-9][a-z0-9_-]*, 64 at most"),
+                ));
+            }
+        }
+        // Named services that exist neither in the configuration nor here are an error before anything changes.
+        let id: Arc<str> = run::layout::workspace_id(root).into();
+        for name in &params.services {
+            if !spec.services.iter().any(|service| service.name == *name) {
+                let known: Vec<&str> = spec.services.iter().map(|service| service.name.as_str()).collect();
+                return Err(ErrorObject::new(
+                    code::UNKNOWN_NAME,
+                    format!(
+                        "no service `{name}` in {}; there is: {}; type: pipctl start {}",
+                        spec.root.to_string_lossy(),
+                        known.join(", "),
+                        known.first().unwrap_or(&"")
+                    ),
+                ));
+            }
+        }
+        let token = match self.workspaces.get(&id) {
+            Some(workspace) => workspace.token.clone(),
+            None => crate::environment::new_token().map_err(|error| {
+                ErrorObject::new(code::INTERNAL, format!("no random numbers for a token: {error}"))
+            })?,
+        };
+        let workspace = self.workspaces.entry(Arc::clone(&id)).or_insert_with(|| Workspace {
+            id: Arc::clone(&id),
+            root: spec.root.clone(),
+            services: Vec::new(),
+            environments: BTreeMap::new(),
+            token,
+            warnings: Vec::new(),
+            journal: Default::default(),
+        });
+        workspace.warnings.clone_from(&spec.warnings);
+        let changed = merge(workspace, &spec.services);
+        let keys = self.choose(&id, &spec.root, &params.services)?;
+        // A service that was taken out of the configuration is not started, only shown while it lives.
+        let keys =
+            keys.into_iter().filter(|key| spec.services.iter().any(|s| *s.name == *key.service)).collect();
+        Ok((keys, changed))
+    }
+
+    fn capture(&mut self, key: &Key, environment: &BTreeMap<String, Text>) {
+        let Some(workspace) = self.workspaces.get_mut(&key.workspace) else { return };
+        if environment.is_empty() {
+            return;
+        }
+        let name = workspace.keep_environment(environment);
+        if let Some(service) = workspace.service_mut(&key.service) {
+            service.environment = Some(name);
+        }
+    }
+}
+
+/// Merges the configuration's services in, in its order; returns whether a record of them would differ.
+fn merge(workspace: &mut Workspace, specs: &[ServiceSpec]) -> bool {
+    let before: Vec<(Arc<str>, ServiceSpec)> =
+        workspace.services.iter().map(|(name, service)| (Arc::clone(name), service.spec.clone())).collect();
+    let mut old = std::mem::take(&mut workspace.services);
+    for spec in specs {
+        let known = old.iter().position(|(name, _)| **name == *spec.name);
+        let (name, mut service) = match known {
+            Some(index) => old.remove(index),
+            None => (spec.name.as_str().into(), Service::new(spec.clone(), lifecycle::Service::new())),
+        };
+        service.configure(spec.clone());
+        workspace.services.push((name, service));
+    }
+    // What the configuration no longer names is kept while it is wanted or lives.
+    workspace.services.extend(
+        old.into_iter().filter(|(_, service)| service.goal == Goal::Up || service.core.run().is_some()),
+    );
+    before.len() != workspace.services.len()
+        || before
+            .iter()
+            .zip(&workspace.services)
+            .any(|((name, spec), (now, service))| name != now || *spec != service.spec)
+}
+
+fn well_named(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 64
+        && name.chars().next().is_some_and(letter)
+        && name.chars().all(|c| letter(c) || c == '_' || c == '-')
+}
+
+fn refuse(reply: Reply, code: i64, message: String) {
+    let _ = reply.send(Err(ErrorObject::new(code, message)));
+}

@@ -1,0 +1,243 @@
+//! What shims report, and what follows from it.
+
+use lifecycle::{Event, Exit, Phase, RunId};
+use os::process::ProcessIdentity;
+use run::protocol::{Order, Report};
+use run::record::Exited;
+use tracing::{debug, info, warn};
+use wire::ExitCause;
+
+use crate::daemon::Daemon;
+use crate::input::{Input, Key};
+use crate::service::{LiveRun, Obstacle, exit_view};
+use crate::shim_link;
+use crate::spawn::Spawned;
+
+/// Ended runs of a service whose folders are kept, for `why`.
+const KEPT_RUNS: usize = 20;
+
+impl Daemon {
+    /// A run has a shim: listen to it.
+    pub(crate) fn link(&mut self, key: &Key, run: RunId, spawned: Spawned) {
+        let Spawned { dir, host_dir, marker, port, shim_pid, connection, pipes } = spawned;
+        match shim_link::link(connection, key.clone(), run, self.inputs.clone()) {
+            Ok((orders, reader)) => {
+                if let Some(service) = self.service_mut(key) {
+                    service.live = Some(LiveRun {
+                        run,
+                        dir,
+                        marker,
+                        port,
+                        host_dir,
+                        shim: ProcessIdentity::of(shim_pid).ok().flatten(),
+                        main: None,
+                        started_ms: None,
+                        replaced_shim: false,
+                        orders,
+                        reader,
+                        stuck: Vec::new(),
+                        dropped_lines: 0,
+                        reaped: None,
+                        looks: 0,
+                        _pipes: Some(pipes),
+                    });
+                    service.last_words.clear();
+                }
+            }
+            Err(error) => {
+                warn!(%key, %error, "the connection to a new shim could not be used");
+                let _ = self.inputs.send(Input::ShimGone { key: key.clone(), run });
+            }
+        }
+    }
+
+    pub(crate) fn on_report(&mut self, key: &Key, run: RunId, report: Report) {
+        let Some(live) = self.service_mut(key).and_then(|service| service.live.as_mut()) else {
+            return debug!(%key, ?run, ?report, "report of a run that is over");
+        };
+        if live.run != run {
+            return debug!(%key, ?run, ?report, "report of an older run");
+        }
+        match report {
+            Report::Hello { shim_pid, replacement, .. } => {
+                live.shim = ProcessIdentity::of(shim_pid).ok().flatten();
+                live.replaced_shim |= replacement;
+                self.touch();
+            }
+            Report::Started { pid, at_ms } => {
+                live.main = ProcessIdentity::of(pid).ok().flatten();
+                live.started_ms = Some(at_ms);
+                self.step(key, Event::Spawned { run });
+            }
+            Report::Replaced { pid } => {
+                info!(%key, pid, "the service replaced itself");
+                live.main = ProcessIdentity::of(pid).ok().flatten();
+                // Its members are others now.
+                if let Some(service) = self.service_mut(key) {
+                    service.companion.dismiss();
+                }
+                self.attend(key);
+                self.touch();
+            }
+            Report::Exited(exited) => self.on_exited(key, run, exited),
+            Report::Stuck { pids } => {
+                live.stuck = pids;
+                self.touch();
+            }
+            Report::Refused { errno, message } => {
+                debug!(%key, errno, message, "the machine refused a process");
+                let dir = live.dir.clone();
+                tokio::task::spawn_blocking(move || {
+                    crate::recover::bury(&dir, "the machine refused a process")
+                });
+                if let Some(service) = self.service_mut(key) {
+                    service.live = None;
+                    service.obstacle = Some(Obstacle {
+                        detail: message,
+                        hint: Some("it is tried again by itself as soon as the machine allows".into()),
+                        holders: Vec::new(),
+                    });
+                }
+                self.step(key, Event::Blocked { run, why: lifecycle::Block::Machine });
+            }
+            Report::Dropped { lines } => {
+                live.dropped_lines = live.dropped_lines.saturating_add(lines);
+                self.touch();
+            }
+            Report::Unknown => debug!(%key, "a shim of a newer version says something unknown"),
+        }
+    }
+
+    /// A run is over. Why it never became ready is looked up before the core hears of it; where that does not
+    /// matter nothing stands between an end and the next beginning.
+    pub(crate) fn on_exited(&mut self, key: &Key, run: RunId, mut exited: Exited) {
+        let Some(service) = self.service_mut(key) else { return };
+        let Some(live) = service.live.take_if(|live| live.run == run) else { return };
+        if exited.cause == ExitCause::Unknown
+            && let Some(cause) = &live.reaped
+        {
+            exited.cause = cause.clone();
+        }
+        let never_ready = matches!(
+            service.core.phase(),
+            Phase::Spawning { .. } | Phase::Starting { .. } | Phase::Unhealthy { was_ready: false, .. }
+        );
+        let (dir, port) = (live.dir.clone(), live.port);
+        drop(live);
+        if never_ready {
+            let (inputs, key) = (self.inputs.clone(), key.clone());
+            tokio::task::spawn_blocking(move || {
+                let last_words = last_words(&dir, run);
+                let collision = port.is_some() && speaks_of_a_taken_port(&exited.cause, &last_words);
+                let _ = inputs.send(Input::Examined { key, run, exited, last_words, collision });
+                prune(&dir);
+            });
+        } else {
+            tokio::task::spawn_blocking(move || prune(&dir));
+            self.on_examined(key, run, &exited, Vec::new(), false);
+        }
+    }
+
+    pub(crate) fn on_examined(
+        &mut self,
+        key: &Key,
+        run: RunId,
+        exited: &Exited,
+        last_words: Vec<String>,
+        collision: bool,
+    ) {
+        let Some(service) = self.service_mut(key) else { return };
+        info!(%key, run = run.0, cause = %exited.cause, asked = exited.asked, "run ended");
+        service.last_exit = Some(exit_view(exited));
+        service.last_words = last_words;
+        let mut exit = exit_of(exited);
+        exit.collision = collision;
+        if let ExitCause::ExecFailed { message, .. } = &exited.cause {
+            service.obstacle = Some(Obstacle { detail: message.clone(), hint: None, holders: Vec::new() });
+        } else if collision {
+            let detail = match service.port {
+                Some(port) => format!("port {port} was taken while the service started"),
+                None => "its port was taken while the service started".to_owned(),
+            };
+            service.obstacle = Some(Obstacle { detail, hint: None, holders: Vec::new() });
+        }
+        self.step(key, Event::Exited { run, exit });
+    }
+
+    /// A service became ready: whoever waits for it may go on.
+    pub(crate) fn release_dependents(&mut self, ready: &Key) {
+        let Some(workspace) = self.workspaces.get(&ready.workspace) else { return };
+        for (name, service) in &workspace.services {
+            let waits = matches!(service.core.phase(), Phase::Blocked { why: lifecycle::Block::After, .. });
+            if waits && service.spec.after.iter().any(|needed| **needed == *ready.service) {
+                let key = Key { workspace: workspace.id.clone(), service: name.clone() };
+                let _ = self.inputs.send(Input::Relief { key });
+            }
+        }
+    }
+
+    /// A shim that comes back is told again what it was asked.
+    pub(crate) fn repeat_orders(&self, key: &Key) {
+        let Some(service) = self.service(key) else { return };
+        if let (Phase::Stopping { .. }, Some(live)) = (service.core.phase(), &service.live) {
+            let _ = live.orders.send(Order::Stop { all_processes: false });
+        }
+    }
+}
+
+/// An exit as the core sees it.
+pub(crate) fn exit_of(exited: &Exited) -> Exit {
+    let machine = matches!(&exited.cause, ExitCause::ExecFailed { errno, .. } if is_machine_fault(*errno));
+    Exit {
+        clean: exited.cause == ExitCause::Code(0),
+        collision: false,
+        exec_failed: matches!(exited.cause, ExitCause::ExecFailed { .. }) && !machine,
+        machine,
+        session_end: false,
+    }
+}
+
+fn is_machine_fault(errno: i32) -> bool {
+    use nix::errno::Errno;
+    matches!(
+        Errno::from_raw(errno),
+        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC | Errno::EIO
+    )
+}
+
+pub(crate) fn last_words(dir: &run::layout::RunDir, run: RunId) -> Vec<String> {
+    let logs = dir.path().ancestors().nth(2).map(|service| service.join("log"));
+    logs.map(|logs| run::log::last_words(&logs, run.0)).unwrap_or_default()
+}
+
+/// JupyterLab ends with 1, uvicorn with 3, and both say why.
+fn speaks_of_a_taken_port(cause: &ExitCause, last_words: &[String]) -> bool {
+    matches!(cause, ExitCause::Code(1 | 3))
+        && last_words.iter().any(|line| {
+            let line = line.to_ascii_lowercase();
+            line.contains("address already in use")
+                || (line.contains("port") && line.contains("already in use"))
+        })
+}
+
+/// Forgets the folders of runs that ended long ago.
+fn prune(dir: &run::layout::RunDir) {
+    let Some(runs) = dir.path().parent() else { return };
+    let Ok(entries) = std::fs::read_dir(runs) else { return };
+    let mut ended: Vec<_> = entries
+        .flatten()
+        .map(|entry| run::layout::RunDir::at(entry.path()))
+        .filter(|run| run.exited().exists())
+        .collect();
+    if ended.len() <= KEPT_RUNS {
+        return;
+    }
+    ended.sort_by(|one, other| one.path().cmp(other.path()));
+    let surplus = ended.len() - KEPT_RUNS;
+    for run in ended.into_iter().take(surplus) {
+        // Never one whose shim may still hold the lock.
+        if matches!(os::lock::is_held(&run.lock()), Ok(false)) {
+            let _ = std::fs::remove_dir_all(run.path());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One service as the daemon holds it: its specification, its core, and the facts that explain its phase.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use lifecycle::RunId;
+use os::process::ProcessIdentity;
+use run::layout::RunDir;
+use run::protocol::Order;
+use run::record::Exited;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use wire::{ExitView, Goal, HolderView, ReadyCheck, RestartPolicy, ServiceSpec};
+
+use crate::companion::Companion;
+
+/// One service.
+pub(crate) struct Service {
+    /// What the present or next run is made from.
+    pub(crate) spec: ServiceSpec,
+    /// A specification given while a run lives: taken over when the next one is spawned by request.
+    pub(crate) next_spec: Option<ServiceSpec>,
+    /// Name of the captured environment in the workspace's record.
+    pub(crate) environment: Option<String>,
+    /// The port it has been given.
+    pub(crate) port: Option<u16>,
+    /// What is written in the workspace's record; set before the core hears of it.
+    pub(crate) goal: Goal,
+    pub(crate) core: lifecycle::Service,
+    pub(crate) policy: lifecycle::Policy,
+    pub(crate) live: Option<LiveRun>,
+    /// Why it is blocked.
+    pub(crate) obstacle: Option<Obstacle>,
+    pub(crate) last_exit: Option<ExitView>,
+    /// What the last run that failed to become ready said last.
+    pub(crate) last_words: Vec<String>,
+    /// Why it is unhealthy.
+    pub(crate) complaint: Option<String>,
+    /// What runs beside it in its present phase.
+    pub(crate) companion: Companion,
+    /// When the last attempt at a run was made.
+    pub(crate) spawned_at: SystemTime,
+}
+
+/// A run that has a shim.
+pub(crate) struct LiveRun {
+    pub(crate) run: RunId,
+    pub(crate) dir: RunDir,
+    pub(crate) marker: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) host_dir: PathBuf,
+    pub(crate) shim: Option<ProcessIdentity>,
+    pub(crate) main: Option<ProcessIdentity>,
+    pub(crate) started_ms: Option<i64>,
+    /// A replacement shim is not the parent of the service: its tree is found by marker.
+    pub(crate) replaced_shim: bool,
+    /// To the shim; dropping it ends the connection.
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) reader: AbortHandle,
+    /// Processes that would not die.
+    pub(crate) stuck: Vec<i32>,
+    /// Log lines the disk would not take.
+    pub(crate) dropped_lines: u64,
+    /// Cause of the end, if this daemon reaped the process itself after its shim died.
+    pub(crate) reaped: Option<wire::ExitCause>,
+    /// How often it was looked for in vain after its connection ended.
+    pub(crate) looks: u32,
+    /// Read ends of the output FIFOs, never read: while they are open no death of a shim gives the service
+    /// a broken pipe.
+    pub(crate) _pipes: Option<[OwnedFd; 2]>,
+}
+
+impl Drop for LiveRun {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// What stands in the way, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub(crate) detail: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) holders: Vec<HolderView>,
+}
+
+impl Service {
+    pub(crate) fn new(spec: ServiceSpec, core: lifecycle::Service) -> Self {
+        let policy = policy_of(&spec);
+        Self {
+            spec,
+            next_spec: None,
+            environment: None,
+            port: None,
+            goal: Goal::Down,
+            core,
+            policy,
+            live: None,
+            obstacle: None,
+            last_exit: None,
+            last_words: Vec::new(),
+            complaint: None,
+            companion: Companion::default(),
+            spawned_at: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Takes a specification over, at once when no run lives, else for the next one.
+    pub(crate) fn configure(&mut self, spec: ServiceSpec) {
+        if self.spec == spec {
+            self.next_spec = None;
+        } else if self.core.run().is_some() {
+            self.next_spec = Some(spec);
+        } else {
+            self.apply(spec);
+        }
+    }
+
+    /// Takes over what `configure` had to put off. Called when a new run begins by request.
+    pub(crate) fn apply_next(&mut self) {
+        if let Some(spec) = self.next_spec.take() {
+            self.apply(spec);
+        }
+    }
+
+    fn apply(&mut self, spec: ServiceSpec) {
+        self.policy = policy_of(&spec);
+        if self.spec.port != spec.port {
+            self.port = None;
+        }
+        self.spec = spec;
+    }
+
+    pub(crate) fn probed(&self) -> bool {
+        self.policy.probed
+    }
+
+    /// Whose processes are this service's now.
+    pub(crate) fn scope(&self) -> Option<run::tree::Scope> {
+        let live = self.live.as_ref()?;
+        Some(crate::tree::scope(live, self.spec.kind == wire::Kind::Jupyter))
+    }
+
+    /// Whether `run` is the one that lives.
+    pub(crate) fn is_live(&self, run: RunId) -> bool {
+        self.live.as_ref().is_some_and(|live| live.run == run)
+    }
+}
+
+fn policy_of(spec: &ServiceSpec) -> lifecycle::Policy {
+    lifecycle::Policy {
+        restart: match spec.restart.policy {
+            RestartPolicy::Never => lifecycle::Restart::Never,
+            RestartPolicy::OnFailure => lifecycle::Restart::OnFailure,
+            RestartPolicy::Always => lifecycle::Restart::Always,
+        },
+        first_ms: spec.restart.first_ms,
+        healthy_after_ms: spec.restart.healthy_after_ms,
+        cap_ms: spec.restart.cap_ms,
+        start_limit: spec.restart.start_limit,
+        start_timeout_ms: spec.ready.timeout_ms,
+        // The ladder, its sweep, and two seconds in which the shim notices what will not die.
+        stop_allowance_ms: spec.stop.grace_ms() + spec.stop.sweep_ms + 2_000,
+        probed: spec.ready.check != ReadyCheck::None,
+    }
+}
+
+/// An exit record as clients see it.
+pub(crate) fn exit_view(exited: &Exited) -> ExitView {
+    ExitView {
+        cause: exited.cause.clone(),
+        at_ms: exited.at_ms,
+        uptime_ms: exited.uptime_ms,
+        asked: exited.asked,
+        swept: exited.swept.clone(),
+        left_running: exited.left_running.clone(),
+    }
+}

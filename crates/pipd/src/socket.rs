@@ -1,0 +1,248 @@
+//! The clients: who may connect, what they may say, and how they are answered.
+//!
+//! Readers are answered from the snapshot and never wake the loop; whatever changes the world goes through it.
+//! No client can make another wait.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::traits::StreamCommon as _;
+use interprocess::local_socket::traits::tokio::Listener as _;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tracing::{debug, warn};
+use wire::{ErrorObject, Frame, HelloAnswer, PROTOCOL, Request, Snapshot, StatusParams, code};
+
+use crate::daemon::Shared;
+use crate::input::Input;
+
+/// Connections served at one time.
+const MAX_CLIENTS: usize = 1_024;
+/// Requests of one connection that may wait for their answer at one time.
+const MAX_WAITING: usize = 64;
+/// How long a client may take to say `hello`, and to take an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Accepts for the daemon's life.
+pub(crate) async fn serve(listener: Listener, daemon: Shared) {
+    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        let stream = match listener.accept().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: waiting is better than spinning.
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if !is_ours(&stream) {
+            continue;
+        }
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            debug!("too many clients; one is turned away");
+            continue;
+        };
+        let daemon = Rc::clone(&daemon);
+        tokio::task::spawn_local(async move {
+            converse(stream, &daemon).await;
+            drop(place);
+        });
+    }
+}
+
+/// Only this user's processes may say anything; root is another user too.
+fn is_ours(stream: &Stream) -> bool {
+    let peer = stream.peer_creds().ok().and_then(|peer| peer.euid());
+    let ours = nix::unistd::geteuid().as_raw();
+    if peer == Some(ours) {
+        return true;
+    }
+    warn!(?peer, "a connection of another user is refused");
+    false
+}
+
+async fn converse(stream: Stream, daemon: &Shared) {
+    let stream = Arc::new(stream);
+    let writing = Arc::clone(&stream);
+    let (answers, mut queue) = mpsc::channel::<Vec<u8>>(MAX_WAITING);
+    // One writer, so that answers and notifications never mix. A client that does not read is left.
+    let writer = tokio::task::spawn_local(async move {
+        while let Some(line) = queue.recv().await {
+            match tokio::time::timeout(PATIENCE, (&*writing).write_all(&line)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    });
+    let mut lines = FramedRead::new(&*stream, LinesCodec::new_with_max_length(wire::MAX_LINE_BYTES));
+    let mut greeted = false;
+    loop {
+        let line = if greeted {
+            lines.next().await
+        } else {
+            match tokio::time::timeout(PATIENCE, lines.next()).await {
+                Ok(line) => line,
+                Err(_) => break,
+            }
+        };
+        let frame = match line {
+            Some(Ok(line)) => wire::decode(line.as_bytes()),
+            None => break,
+            Some(Err(error)) => {
+                let error = match error {
+                    LinesCodecError::MaxLineLengthExceeded => ErrorObject::new(
+                        code::TOO_LONG,
+                        format!("a line may have {} bytes", wire::MAX_LINE_BYTES),
+                    ),
+                    LinesCodecError::Io(error) => ErrorObject::new(code::PARSE, error.to_string()),
+                };
+                send(&answers, wire::error_line(&Value::Null, &error)).await;
+                break;
+            }
+        };
+        match frame {
+            Ok(Frame::Request(frame)) => {
+                if let Request::Hello(hello) = &frame.request {
+                    greeted = true;
+                    let answer = greet(daemon, hello);
+                    let refused = answer.is_err();
+                    respond(&answers, &frame.id, answer).await;
+                    if refused {
+                        break;
+                    }
+                } else if greeted {
+                    take(daemon, &answers, frame.id, frame.request).await;
+                } else {
+                    let error = ErrorObject::new(code::INVALID_REQUEST, "the first request must be `hello`");
+                    send(&answers, wire::error_line(&frame.id, &error)).await;
+                    break;
+                }
+            }
+            Ok(Frame::Notification(_) | Frame::Response(_)) => {}
+            Err(error) => {
+                send(&answers, wire::error_line(&error.id, &error.error)).await;
+                if !greeted {
+                    break;
+                }
+            }
+        }
+        if writer.is_finished() {
+            break;
+        }
+    }
+    drop(answers);
+    // What was answered is still delivered, to a client that listens.
+    let _ = tokio::time::timeout(PATIENCE, writer).await;
+}
+
+fn greet(daemon: &Shared, hello: &wire::Hello) -> Result<HelloAnswer, ErrorObject> {
+    let protocol = PROTOCOL.max.min(hello.protocol.max);
+    if protocol < PROTOCOL.min || protocol < hello.protocol.min {
+        return Err(ErrorObject::new(
+            code::VERSION,
+            format!(
+                "this pipd {} speaks protocol {} to {}, the client {} to {}; type: pipctl daemon restart",
+                env!("CARGO_PKG_VERSION"),
+                PROTOCOL.min,
+                PROTOCOL.max,
+                hello.protocol.min,
+                hello.protocol.max
+            ),
+        ));
+    }
+    Ok(HelloAnswer { protocol, daemon: daemon.borrow().info.clone() })
+}
+
+/// Answers a reader at once; hands everything else to the loop and goes on listening.
+async fn take(daemon: &Shared, answers: &mpsc::Sender<Vec<u8>>, id: Value, request: Request) {
+    match request {
+        Request::Status(params) => {
+            let snapshot = of_interest(daemon, &params);
+            respond(answers, &id, Ok(&*snapshot)).await;
+        }
+        Request::Subscribe(params) => {
+            let mut changes = daemon.borrow().changes();
+            changes.mark_unchanged();
+            respond(answers, &id, Ok(&*of_interest(daemon, &params))).await;
+            let (daemon, answers) = (Rc::clone(daemon), answers.downgrade());
+            tokio::task::spawn_local(async move {
+                while changes.changed().await.is_ok() {
+                    let snapshot = of_interest(&daemon, &params);
+                    let Some(answers) = answers.upgrade() else { return };
+                    send(&answers, wire::notification_line("status.changed", &*snapshot)).await;
+                    // A burst of changes is one piece of news.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+        }
+        Request::Why(params) => {
+            let (daemon, answers) = (Rc::clone(daemon), answers.clone());
+            tokio::task::spawn_local(async move {
+                let answer = crate::timeline::why(&daemon, &params).await;
+                respond(&answers, &id, answer).await;
+            });
+        }
+        request @ (Request::Hello(_)
+        | Request::Start(_)
+        | Request::Stop(_)
+        | Request::Restart(_)
+        | Request::DaemonStop
+        | Request::DaemonHandover) => {
+            let (reply, answer) = oneshot::channel();
+            let inputs = daemon.borrow().inputs.clone();
+            let _ = inputs.send(Input::Request { request: Box::new(request), reply });
+            let answers = answers.clone();
+            tokio::task::spawn_local(async move {
+                let answer = answer.await.unwrap_or_else(|_| {
+                    Err(ErrorObject::new(code::GOING_AWAY, "pipd is going away; type it again"))
+                });
+                respond(&answers, &id, answer).await;
+            });
+        }
+    }
+}
+
+/// The snapshot, or the part of it that was asked for.
+fn of_interest(daemon: &Shared, params: &StatusParams) -> Rc<Snapshot> {
+    let whole = daemon.borrow_mut().snapshot();
+    match &params.root {
+        None => whole,
+        Some(root) => Rc::new(Snapshot {
+            generation: whole.generation,
+            at_ms: whole.at_ms,
+            warnings: whole.warnings.clone(),
+            workspaces: whole
+                .workspaces
+                .iter()
+                .filter(|workspace| workspace.root.as_ref() == Some(root))
+                .cloned()
+                .collect(),
+        }),
+    }
+}
+
+async fn respond<T: serde::Serialize>(
+    answers: &mpsc::Sender<Vec<u8>>,
+    id: &Value,
+    answer: Result<T, ErrorObject>,
+) {
+    let line = match answer {
+        Ok(result) => wire::response_line(id, &result),
+        Err(error) => wire::error_line(id, &error),
+    };
+    send(answers, line).await;
+}
+
+async fn send(answers: &mpsc::Sender<Vec<u8>>, line: Result<Vec<u8>, serde_json::Error>) {
+    match line {
+        // A closed queue means that the client does not read; it is left with its connection.
+        Ok(line) => drop(answers.send(line).await),
+        Err(error) => warn!(%error, "an answer could not be written as JSON"),
+    }
+}

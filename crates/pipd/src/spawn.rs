@@ -1,0 +1,275 @@
+//! Makes a run: is the port free, the folder, the lock, the FIFOs, the specification, the shim. In that order,
+//! so that a death at any point leaves nothing that a later daemon could misread.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lifecycle::{Block, RunId};
+use os::lock::FileLock;
+use run::layout::{HostDir, RunDir};
+use run::protocol::{CONNECTION_FD, LOCK_FD};
+use run::record::{self, Durability, RunSpec};
+use tracing::debug;
+use wire::{PortSpec, Text};
+
+use crate::clock::wall_ms;
+use crate::daemon::Daemon;
+use crate::environment::{self, Filling};
+use crate::input::{Input, Key};
+use crate::port;
+use crate::service::Obstacle;
+
+/// A run whose shim lives.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) dir: RunDir,
+    pub(crate) host_dir: PathBuf,
+    pub(crate) marker: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) shim_pid: i32,
+    pub(crate) connection: UnixStream,
+    pub(crate) pipes: [OwnedFd; 2],
+}
+
+/// Why there is no run.
+#[derive(Debug)]
+pub(crate) struct SpawnFailure {
+    pub(crate) block: Block,
+    pub(crate) obstacle: Obstacle,
+}
+
+/// All that is needed to make a run, off the loop.
+struct Plan {
+    hosts: Vec<HostDir>,
+    shim: Arc<Path>,
+    key: Key,
+    run: RunId,
+    port: Option<u16>,
+    jupyter: bool,
+    argv: Vec<Text>,
+    cwd: Text,
+    env: Vec<(String, Text)>,
+    marker: String,
+    stop: wire::StopSpec,
+    log: wire::LogSpec,
+    nofile: Option<(u64, u64)>,
+}
+
+impl Daemon {
+    pub(crate) fn spawn(&mut self, key: &Key, run: RunId) {
+        if let Some(service) = self.service_mut(key) {
+            service.spawned_at = std::time::SystemTime::now();
+        }
+        match self.plan(key, run) {
+            Ok(plan) => {
+                let (inputs, key) = (self.inputs.clone(), key.clone());
+                tokio::task::spawn_blocking(move || {
+                    let result = make_run(plan).map(Box::new);
+                    let _ = inputs.send(Input::Spawned { key, run, result });
+                });
+            }
+            // Through the inputs and not at once: the core must not be asked while it acts.
+            Err(failure) => {
+                let _ = self.inputs.send(Input::Spawned { key: key.clone(), run, result: Err(failure) });
+            }
+        }
+    }
+
+    fn plan(&self, key: &Key, run: RunId) -> Result<Plan, SpawnFailure> {
+        let blocked = |block, detail: String, hint: Option<String>| SpawnFailure {
+            block,
+            obstacle: Obstacle { detail, hint, holders: Vec::new() },
+        };
+        let (Some(workspace), Some(service)) = (self.workspaces.get(&key.workspace), self.service(key))
+        else {
+            return Err(blocked(Block::Refused, "the service is gone".into(), None));
+        };
+        let spec = &service.spec;
+        if let Some(reason) = &spec.refused {
+            return Err(blocked(Block::Refused, reason.clone(), None));
+        }
+        if let Some(missing) = spec.after.iter().find(|name| {
+            !workspace
+                .service(name)
+                .is_some_and(|other| matches!(other.core.phase(), lifecycle::Phase::Ready { .. }))
+        }) {
+            let detail = format!("waits for `{missing}` to be ready");
+            return Err(blocked(Block::After, detail, Some(format!("pipctl start {missing}"))));
+        }
+        let filling = Filling { port: service.port, root: &workspace.root };
+        let marker = format!("{}.{}.{}.{:x}", key.workspace, key.service, run.0, wall_ms());
+        let nothing = Default::default();
+        let captured = service
+            .environment
+            .as_ref()
+            .and_then(|name| workspace.environments.get(name))
+            .unwrap_or(&nothing);
+        let env = environment::assemble(captured, spec, &filling, &workspace.token, &marker)
+            .map_err(|message| blocked(Block::Exec, message, None))?;
+        Ok(Plan {
+            hosts: self.hosts.clone(),
+            shim: Arc::clone(&self.shim_program),
+            key: key.clone(),
+            run,
+            port: service.port,
+            jupyter: spec.kind == wire::Kind::Jupyter,
+            argv: spec.argv.iter().map(|argument| filling.fill(argument)).collect(),
+            cwd: spec.cwd.clone(),
+            env,
+            marker,
+            stop: spec.stop.clone(),
+            log: spec.logs,
+            nofile: self.nofile,
+        })
+    }
+
+    /// Gives the service its port: the configured one, or the one it had, or the next free one.
+    pub(crate) fn assign_port(&mut self, key: &Key) {
+        let taken: Vec<u16> = self
+            .workspaces
+            .values()
+            .flat_map(|workspace| {
+                workspace.services.iter().filter_map(|(name, service)| {
+                    (*workspace.id != *key.workspace || **name != *key.service).then_some(service.port)?
+                })
+            })
+            .collect();
+        let Some(service) = self.service_mut(key) else { return };
+        service.port = match (service.spec.port, service.port) {
+            (None, _) => None,
+            (Some(PortSpec::Fixed(port)), _) => Some(port),
+            (Some(PortSpec::Auto(_)), Some(port)) => Some(port),
+            (Some(PortSpec::Auto(first)), None) => port::next_free(first, &taken),
+        };
+    }
+
+    /// The answer to a spawn has come.
+    pub(crate) fn on_spawned(&mut self, key: &Key, run: RunId, result: Result<Box<Spawned>, SpawnFailure>) {
+        match result {
+            Ok(spawned) => self.link(key, run, *spawned),
+            Err(failure) => {
+                debug!(%key, ?run, detail = failure.obstacle.detail, "blocked");
+                let mut obstacle = failure.obstacle;
+                self.name_holders(&mut obstacle);
+                if let Some(service) = self.service_mut(key) {
+                    service.obstacle = Some(obstacle);
+                }
+                self.step(key, lifecycle::Event::Blocked { run, why: failure.block });
+            }
+        }
+    }
+}
+
+fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
+    if let Some(number) = plan.port {
+        match port::check(number, plan.jupyter) {
+            Ok(None) => {}
+            Ok(Some(obstacle)) => return Err(SpawnFailure { block: Block::Port, obstacle }),
+            Err(error) => return Err(machine(&error, "the port could not be checked")),
+        }
+    }
+    let mut last = None;
+    for host in &plan.hosts {
+        match make_folder(host, &plan) {
+            Ok((dir, lock, pipes)) => return make_shim(&plan, host, dir, &lock, pipes),
+            Err(error) => last = Some((host.path().to_owned(), error)),
+        }
+    }
+    Err(match last {
+        Some((path, error)) => machine(&error, &format!("no place for a run below {}", path.display())),
+        None => machine(&io::Error::from(io::ErrorKind::NotFound), "no place for a run"),
+    })
+}
+
+fn machine(error: &io::Error, what: &str) -> SpawnFailure {
+    SpawnFailure {
+        block: Block::Machine,
+        obstacle: Obstacle {
+            detail: format!("{what}: {error}"),
+            hint: Some("it is tried again by itself as soon as the machine allows".into()),
+            holders: Vec::new(),
+        },
+    }
+}
+
+/// The run's folder, its lock and its FIFOs, and the specification last.
+fn make_folder(host: &HostDir, plan: &Plan) -> io::Result<(RunDir, FileLock, [OwnedFd; 2])> {
+    let service = host.workspace(&plan.key.workspace).service(&plan.key.service);
+    os::paths::private_dir(&service.runs())?;
+    os::paths::private_dir(&service.logs())?;
+    os::paths::private_dir(&host.shim_sockets())?;
+    let dir = service.run(plan.run.0);
+    os::paths::private_dir(dir.path())?;
+    let lock = FileLock::try_acquire(&dir.lock())?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::AlreadyExists, "the run's lock is held"))?;
+    os::fifo::make(&dir.out())?;
+    os::fifo::make(&dir.err())?;
+    let pipes = [os::fifo::open_read(&dir.out())?, os::fifo::open_read(&dir.err())?];
+    let spec = RunSpec {
+        run: plan.run.0,
+        workspace: plan.key.workspace.to_string(),
+        service: plan.key.service.to_string(),
+        marker: plan.marker.clone(),
+        argv: plan.argv.clone(),
+        cwd: plan.cwd.clone(),
+        env: plan.env.clone(),
+        stop: plan.stop.clone(),
+        log: plan.log,
+        log_dir: service.logs().as_path().into(),
+        socket: host.shim_socket(&plan.marker).as_path().into(),
+        host_dir: host.path().into(),
+        port: plan.port,
+        spare_terminals: plan.jupyter,
+        nofile: plan.nofile,
+        at_ms: wall_ms(),
+    };
+    record::write(&dir.spec(), &spec, Durability::Rename).map_err(io::Error::other)?;
+    Ok((dir, lock, pipes))
+}
+
+fn make_shim(
+    plan: &Plan,
+    host: &HostDir,
+    dir: RunDir,
+    lock: &FileLock,
+    pipes: [OwnedFd; 2],
+) -> Result<Spawned, SpawnFailure> {
+    let failed = |error: io::Error| {
+        // Nobody will ever live in this run: say so, that no later daemon looks for somebody.
+        crate::recover::bury(&dir, "its shim could not be started");
+        machine(&error, "the shim could not be started")
+    };
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let shim_pid = start_shim(&plan.shim, &dir, Some(&theirs), lock).map_err(failed)?;
+    Ok(Spawned {
+        dir,
+        host_dir: host.path().to_owned(),
+        marker: plan.marker.clone(),
+        port: plan.port,
+        shim_pid,
+        connection: ours,
+        pipes,
+    })
+}
+
+/// Starts a shim for the run in `dir`, with its end of a connection and the run's lock.
+pub(crate) fn start_shim(
+    program: &Path,
+    dir: &RunDir,
+    connection: Option<&UnixStream>,
+    lock: &FileLock,
+) -> io::Result<i32> {
+    let arguments: Vec<OsString> = vec![program.as_os_str().to_owned(), dir.path().as_os_str().to_owned()];
+    // What a shim needs to bring a daemon back; the service's own environment is in its specification.
+    let environment: Vec<(OsString, OsString)> =
+        std::env::vars_os().filter(|(name, _)| name != OsStr::new(record::MARKER)).collect();
+    let mut descriptors = vec![(lock.as_fd(), LOCK_FD)];
+    if let Some(connection) = connection {
+        descriptors.push((connection.as_fd(), CONNECTION_FD));
+    }
+    os::spawn::child(program, &arguments, &environment, &descriptors, io::stderr().as_fd())
+}

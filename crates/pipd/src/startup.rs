@@ -1,0 +1,257 @@
+//! From the first instruction to serving: a clean slate, the lock, the state, the socket. And the goodbye.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use interprocess::local_socket::tokio::Listener;
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
+use nix::sys::signal::Signal;
+use os::lock::FileLock;
+use os::process::ProcessIdentity;
+use run::layout::HostDir;
+use run::record::{self, DaemonGoal, DaemonRecord, Durability};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use wire::DaemonInfo;
+
+use crate::clock::wall_ms;
+use crate::daemon::{self, Daemon};
+use crate::input::{Input, Inputs};
+use crate::{reaper, socket};
+
+/// Why the daemon cannot serve.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    /// No folder takes the lock.
+    #[error("no place for pipd's state: {0}; make the folder writable, or set PIPD_STATE_DIR")]
+    State(String),
+    /// Another daemon serves.
+    #[error("another pipd serves this user already (lock {0})")]
+    Held(PathBuf),
+    /// The system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// At what.
+        what: String,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// The program `pipd`.
+pub fn main() -> ExitCode {
+    let argument = std::env::args_os().nth(1);
+    match argument.as_ref().map(|argument| argument.to_string_lossy()) {
+        None => {}
+        Some(text) if text == "--version" => {
+            println!("pipd {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Some(text) if text == "--check" => return check(),
+        Some(text) => {
+            eprintln!(
+                "pipd: unexpected argument `{text}`; pipd takes --version or --check, and is started by: pipctl start"
+            );
+            return ExitCode::from(2);
+        }
+    }
+    match prepare() {
+        Ok(code) => code,
+        // Losing a race for the lock is what many parallel starts look like; the winner serves.
+        Err(StartError::Held(_)) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(%error, "pipd cannot serve");
+            eprintln!("pipd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether this program could serve here: its shim is there, and the state is readable.
+fn check() -> ExitCode {
+    let problem = match (shim_program(), os::paths::state_root(), os::host::host_key()) {
+        (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => error.to_string(),
+        (Ok(_), Ok(root), Ok(host)) => {
+            match record::read::<DaemonRecord>(&HostDir::new(&root, &host).daemon_record()) {
+                Ok(_) => return ExitCode::SUCCESS,
+                Err(error) => error.to_string(),
+            }
+        }
+    };
+    eprintln!("pipd: {problem}");
+    ExitCode::FAILURE
+}
+
+fn prepare() -> Result<ExitCode, StartError> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |source| StartError::Io { what, source }
+    };
+    os::signals::clean_slate().map_err(failed("signals"))?;
+    // A terminal that goes away and a peer that hangs up are no reason to end; SIGTERM and SIGINT are.
+    os::signals::ignore(&[
+        Signal::SIGHUP,
+        Signal::SIGPIPE,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ])
+    .map_err(failed("signals"))?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    begin_log();
+    let nofile = os::limits::raise_nofile().ok();
+    if let Err(source) = os::process::become_subreaper(true) {
+        warn!(%source, "orphans will not come to this daemon; their exit codes may stay unknown");
+    }
+    let (hosts, lock, warnings) = take_place()?;
+    let Some(host) = hosts.first().cloned() else { return Err(StartError::State("no folder".into())) };
+    let shim = shim_program().map_err(failed("pipd-shim"))?;
+    let exe = std::env::current_exe().map_err(failed("own program"))?;
+    let identity = ProcessIdentity::current().map_err(failed("own identity"))?;
+    if let Err(error) = lock.write_owner(&identity) {
+        warn!(%error, "the lock does not name its owner");
+    }
+    let goodbye = |goal| DaemonRecord {
+        goal,
+        exe: exe.as_path().into(),
+        manager: "none".into(),
+        process: Some(identity.clone()),
+    };
+    if let Err(error) = record::write(&host.daemon_record(), &goodbye(DaemonGoal::Up), Durability::Rename) {
+        warn!(%error, "no record of this daemon; should it be killed, no shim brings it back");
+    }
+    let info = DaemonInfo {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: identity.pid,
+        exe: Some(exe.as_path().into()),
+        started_ms: wall_ms(),
+        state_dir: Some(host.path().into()),
+        manager: "none".into(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(std::time::Duration::from_secs(1))
+        .thread_stack_size(256 << 10)
+        .build()
+        .map_err(failed("runtime"))?;
+    let local = tokio::task::LocalSet::new();
+    let goal = local.block_on(&runtime, async {
+        let (inputs, queue) = mpsc::unbounded_channel();
+        let mut daemon = Daemon::new(info, hosts, Arc::from(shim.as_path()), inputs.clone());
+        daemon.nofile = nofile;
+        daemon.warnings = warnings;
+        daemon.adopt();
+        let shared = Rc::new(RefCell::new(daemon));
+        let listener = listen(&host.socket()).map_err(failed("socket"))?;
+        reaper::begin(inputs.clone()).map_err(failed("signals"))?;
+        end_on_signals(inputs).map_err(failed("signals"))?;
+        info!(pid = identity.pid, version = env!("CARGO_PKG_VERSION"), "serving");
+        let clients = tokio::task::spawn_local(socket::serve(listener, Rc::clone(&shared)));
+        daemon::run(&shared, queue).await;
+        clients.abort();
+        // Answers that were given are on their way to their clients.
+        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let goal = shared.borrow().ending;
+        Ok(goal.unwrap_or(DaemonGoal::Down))
+    })?;
+    // The goodbye comes before the lock is let go: no shim brings back what left on purpose.
+    if let Err(error) = record::write(&host.daemon_record(), &goodbye(goal), Durability::Rename) {
+        warn!(%error, "the goodbye could not be written; a shim will bring this daemon back");
+    }
+    let _ = std::fs::remove_file(host.socket());
+    info!(?goal, "gone; services keep running");
+    drop(lock);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The best folder that takes the lock, and all folders in which runs may be.
+fn take_place() -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
+    let key = os::host::host_key().map_err(|source| StartError::Io { what: "host".into(), source })?;
+    let mut roots = Vec::new();
+    let mut problems = Vec::new();
+    match os::paths::state_root() {
+        Ok(root) => roots.push(root),
+        Err(error) => problems.push(error.to_string()),
+    }
+    roots.push(os::paths::runtime_root());
+    let hosts: Vec<HostDir> = roots.iter().map(|root| HostDir::new(root, &key)).collect();
+    for (index, host) in hosts.iter().enumerate() {
+        let locked =
+            os::paths::private_dir(host.path()).and_then(|()| FileLock::try_acquire(&host.daemon_lock()));
+        match locked {
+            Ok(Some(lock)) => {
+                let warnings =
+                    problems.iter().map(|problem| format!("state is not persistent: {problem}")).collect();
+                // The folder that works comes first; the other is still read.
+                let mut ordered = hosts.clone();
+                ordered.rotate_left(index);
+                return Ok((ordered, lock, warnings));
+            }
+            Ok(None) => return Err(StartError::Held(host.daemon_lock())),
+            Err(error) => problems.push(format!("{}: {error}", host.path().display())),
+        }
+    }
+    Err(StartError::State(problems.join("; ")))
+}
+
+/// The shim lies beside this program.
+fn shim_program() -> io::Result<PathBuf> {
+    let exe = std::env::current_exe()?;
+    let shim = exe.with_file_name("pipd-shim");
+    if shim.is_file() {
+        return Ok(shim);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("{} is missing; install pipd, pipctl and pipd-shim in one folder", shim.display()),
+    ))
+}
+
+/// Binds under the lock, so what lies at the path is a leftover. Only a socket is ever removed.
+fn listen(path: &Path) -> io::Result<Listener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{} is not a socket; move it away", path.display()),
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let name = path.to_fs_name::<GenericFilePath>()?;
+    let listener = ListenerOptions::new().name(name).reclaim_name(false).create_tokio()?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// SIGTERM and SIGINT end the daemon, never a service.
+fn end_on_signals(inputs: Inputs) -> io::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::task::spawn_local(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        let _ = inputs.send(Input::Terminate);
+    });
+    Ok(())
+}
+
+/// To stderr; whoever started the daemon keeps it.
+fn begin_log() {
+    let level =
+        std::env::var("PIPD_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr);
+    // A second subscriber cannot be there; if it is, its lines are as good.
+    let _ = tracing_subscriber::registry().with(layer).with(Targets::new().with_default(level)).try_init();
+}

@@ -1,0 +1,99 @@
+//! One workspace as the daemon holds it, and its record on disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wire::{Goal, ServiceSpec, Text};
+
+use crate::journal::JournalState;
+use crate::service::Service;
+
+/// One workspace.
+pub(crate) struct Workspace {
+    pub(crate) id: Arc<str>,
+    pub(crate) root: Text,
+    /// In the order of the configuration.
+    pub(crate) services: Vec<(Arc<str>, Service)>,
+    /// Captured environments by the hash of their content.
+    pub(crate) environments: BTreeMap<String, Arc<BTreeMap<String, Text>>>,
+    /// What JupyterLab asks a browser for; one for the workspace's life, never empty.
+    pub(crate) token: String,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) journal: JournalState,
+}
+
+/// `workspace.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WorkspaceRecord {
+    pub(crate) root: Text,
+    pub(crate) token: String,
+    #[serde(default)]
+    pub(crate) environments: BTreeMap<String, Arc<BTreeMap<String, Text>>>,
+    #[serde(default)]
+    pub(crate) services: Vec<ServiceRecord>,
+}
+
+/// One service in `workspace.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServiceRecord {
+    pub(crate) spec: ServiceSpec,
+    pub(crate) goal: Goal,
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    #[serde(default)]
+    pub(crate) port: Option<u16>,
+}
+
+impl Workspace {
+    pub(crate) fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|(known, _)| &**known == name).map(|(_, service)| service)
+    }
+
+    pub(crate) fn service_mut(&mut self, name: &str) -> Option<&mut Service> {
+        self.services.iter_mut().find(|(known, _)| &**known == name).map(|(_, service)| service)
+    }
+
+    /// What is to be written.
+    pub(crate) fn record(&self) -> WorkspaceRecord {
+        let used = |name: &String| {
+            self.services.iter().any(|(_, service)| service.environment.as_ref() == Some(name))
+        };
+        WorkspaceRecord {
+            root: self.root.clone(),
+            token: self.token.clone(),
+            environments: self
+                .environments
+                .iter()
+                .filter(|(name, _)| used(name))
+                .map(|(name, environment)| (name.clone(), Arc::clone(environment)))
+                .collect(),
+            services: self
+                .services
+                .iter()
+                .map(|(_, service)| ServiceRecord {
+                    spec: service.spec.clone(),
+                    goal: service.goal,
+                    environment: service.environment.clone(),
+                    port: service.port,
+                })
+                .collect(),
+        }
+    }
+
+    /// Keeps `environment`, and says under which name.
+    pub(crate) fn keep_environment(&mut self, environment: &BTreeMap<String, Text>) -> String {
+        let mut content = Vec::new();
+        for (name, value) in environment {
+            content.extend_from_slice(name.as_bytes());
+            content.push(b'=');
+            content.extend_from_slice(value.as_os_str().as_encoded_bytes());
+            content.push(0);
+        }
+        let name = format!("{:016x}", run::layout::fnv1a(&content));
+        self.environments.entry(name.clone()).or_insert_with(|| Arc::new(environment.clone()));
+        let used: Vec<String> = self.services.iter().filter_map(|(_, s)| s.environment.clone()).collect();
+        self.environments.retain(|known, _| *known == name || used.contains(known));
+        name
+    }
+}
