@@ -30,7 +30,7 @@ pub(crate) struct Budget {
     pub(crate) unexecuted: u32,
     /// No start before this unless somebody asks or an edit does.
     pub(crate) not_before: Millis,
-    /// The last attempt that an edit asked for.
+    /// The last attempt that an edit asked for, or the one that is planned.
     pub(crate) edit: Option<Millis>,
 }
 
@@ -90,7 +90,12 @@ impl Budget {
 
     /// An edit asks for an attempt before `planned`: when it will be made.
     pub(crate) fn edited(&mut self, now: Millis, planned: Millis) -> Millis {
-        let spaced = self.edit.map_or(now, |last| last.saturating_add(EDIT_SPACING_MS).max(now));
+        let spaced = match self.edit {
+            // One that is planned already serves this edit too.
+            Some(planned) if planned > now => planned,
+            Some(last) => last.saturating_add(EDIT_SPACING_MS).max(now),
+            None => now,
+        };
         if spaced < planned {
             self.edit = Some(spaced);
             spaced

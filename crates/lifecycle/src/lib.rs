@@ -31,6 +31,8 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::panic, reason = "a test may fail"))]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod action;
 mod budget;

@@ -58,6 +58,7 @@ impl Service {
         match self.phase {
             // What answers lives: `Spawned` is merely late.
             Phase::Spawning { .. } => self.ready(run, Life { since: turn.now, before: 0 }, turn),
+            Phase::Stopping { why, killed: false, kill_at: None, .. } => self.walk_ladder(run, why, turn),
             Phase::Starting { life, .. } | Phase::Unhealthy { life, .. } => self.ready(run, life, turn),
             // Known already; or it is to end all the same.
             Phase::Ready { .. }

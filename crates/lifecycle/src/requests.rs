@@ -138,6 +138,7 @@ impl Service {
     /// Asks a living run to end.
     pub(crate) fn walk_ladder(&mut self, run: crate::RunId, why: StopReason, turn: &mut Turn<'_>) {
         let kill_at = Some(turn.after(turn.policy.stop_allowance_ms));
+        self.unsettled = None;
         self.enter(Phase::Stopping { run, why, killed: false, kill_at }, turn);
         turn.act(Action::Stop { run });
     }

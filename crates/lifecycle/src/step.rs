@@ -46,11 +46,13 @@ impl Service {
         self.phase.run() == Some(run)
     }
 
-    /// The end of a run that nobody has drawn conclusions from yet.
+    /// What should have been known before the event: the end of a run that nobody has drawn conclusions from yet,
+    /// and that the time to get ready is over (nobody who asks from now on is to be turned away for it).
     fn settle(&mut self, turn: &mut Turn<'_>) {
         if let Some(Unsettled::Ended { exit, uptime_ms }) = self.unsettled {
             self.unsettled = None;
             self.ended(self.last_run, exit, uptime_ms, turn);
         }
+        self.check_start_deadline(turn);
     }
 }

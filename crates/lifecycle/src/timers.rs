@@ -10,7 +10,7 @@ impl Service {
         match self.phase {
             Phase::Backoff { until } if until <= turn.now => self.spawn(turn),
             Phase::Blocked { retry: Some(at), .. } if at <= turn.now => self.spawn(turn),
-            Phase::Starting { ready_by, .. } if ready_by <= turn.now => self.not_ready_in_time(turn),
+            Phase::Starting { .. } => self.check_start_deadline(turn),
             Phase::Stopping { run, why, .. } if self.unsettled == Some(Unsettled::Ask) => {
                 self.walk_ladder(run, why, turn);
                 self.kill_if_due(turn);
@@ -18,7 +18,6 @@ impl Service {
             Phase::Stopping { .. } => self.kill_if_due(turn),
             Phase::Backoff { .. }
             | Phase::Blocked { .. }
-            | Phase::Starting { .. }
             | Phase::Down
             | Phase::Spawning { .. }
             | Phase::Ready { .. }
@@ -33,8 +32,11 @@ impl Service {
 
     /// The start deadline: those who wait are told, the run goes on and may still become ready. A run taken over
     /// from another daemon gets what is left of its time, which only the policy can tell.
-    fn not_ready_in_time(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Starting { run, life, .. } = self.phase else { return };
+    pub(crate) fn check_start_deadline(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Starting { run, life, ready_by } = self.phase else { return };
+        if ready_by > turn.now {
+            return;
+        }
         let left = turn.policy.start_timeout_ms.saturating_sub(life.uptime(turn.now));
         if !turn.policy.probed {
             self.ready(run, life, turn);
