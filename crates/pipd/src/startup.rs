@@ -187,8 +187,7 @@ fn take_place() -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
     roots.push(os::paths::runtime_root());
     let hosts: Vec<HostDir> = roots.iter().map(|root| HostDir::new(root, &key)).collect();
     for (index, host) in hosts.iter().enumerate() {
-        let locked =
-            os::paths::private_dir(host.path()).and_then(|()| FileLock::try_acquire(&host.daemon_lock()));
+        let locked = os::paths::private_dir(host.path()).and_then(|()| acquire(&host.daemon_lock()));
         match locked {
             Ok(Some(lock)) => {
                 let warnings =
@@ -204,6 +203,21 @@ fn take_place() -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
     }
     Err(StartError::State(problems.join("; ")))
 }
+
+/// Takes the daemon's lock, if no daemon has it. Whoever only looks whether it is held has it for an instant, so
+/// one refusal proves nothing.
+fn acquire(path: &Path) -> io::Result<Option<FileLock>> {
+    for _ in 0..LOOKS_AT_LOCK {
+        if let Some(lock) = FileLock::try_acquire(path)? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    Ok(None)
+}
+
+/// How often a held lock is tried, 2 ms apart.
+const LOOKS_AT_LOCK: u32 = 25;
 
 /// The shim lies beside this program.
 fn shim_program() -> io::Result<PathBuf> {
