@@ -25,7 +25,8 @@ pub enum Event {
         /// Of which run.
         run: RunId,
     },
-    /// Answer to [`Action::Spawn`](crate::Action::Spawn): no process came to life, and why. When the port is held
+    /// Answer to [`Action::Spawn`](crate::Action::Spawn): no process came to life, and why. (Also ends a restored
+    /// run that turns out never to have lived.) When the port is held
     /// by a server of this workspace that was started by hand, `External { present: true }` goes before it.
     Blocked {
         /// Of which run.

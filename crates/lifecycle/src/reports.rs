@@ -35,16 +35,15 @@ impl Service {
         }
     }
 
-    /// No process came to life. Means something only as the answer to a spawn.
+    /// No process came to life: the answer to a spawn, or the truth about a run that a dead daemon believed alive.
     pub(crate) fn not_spawned(&mut self, run: RunId, why: Block, turn: &mut Turn<'_>) {
         match self.phase {
-            Phase::Spawning { .. } => self.blocked(run, why, turn),
-            Phase::Stopping { why, killed: false, kill_at: None, .. } => self.gone(why, Exit::FAILURE, turn),
-            Phase::Stopping { .. }
+            Phase::Spawning { .. }
             | Phase::Starting { .. }
             | Phase::Ready { .. }
-            | Phase::Unhealthy { .. }
-            | Phase::Down
+            | Phase::Unhealthy { .. } => self.blocked(run, why, turn),
+            Phase::Stopping { why, .. } => self.gone(why, Exit::FAILURE, turn),
+            Phase::Down
             | Phase::Blocked { .. }
             | Phase::Backoff { .. }
             | Phase::Finished

@@ -140,6 +140,8 @@ impl World {
                 events.extend([Event::Ready { run }, Event::Silent { run }, Event::Dead { run }]);
                 // The answer of the spawner may come late or twice.
                 events.push(Event::Spawned { run });
+                // A run that was restored may turn out never to have lived.
+                events.extend(BLOCKS.map(|why| Event::Blocked { run, why }));
                 events.extend(EXITS.map(|exit| Event::Exited { run, exit }));
             }
         }
