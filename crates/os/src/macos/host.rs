@@ -1,0 +1,44 @@
+//! Machine, boot, runtime folder.
+
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use nix::unistd::geteuid;
+
+use super::sysctl;
+use crate::unix::raw::check;
+
+/// What tells this machine from others that may share a home: the hardware's UUID.
+pub(crate) fn machine_id() -> io::Result<Option<Vec<u8>>> {
+    let mut id = [0_u8; 16];
+    let patience = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+    // SAFETY: sixteen bytes are written, to a place that lives for the call. (`kern.uuid` would not do: it names the
+    // kernel's build, alike on all machines of a release.)
+    let answer = check(unsafe { libc::gethostuuid(id.as_mut_ptr(), &raw const patience) });
+    Ok(answer.is_ok().then(|| id.to_vec()))
+}
+
+/// There is one space of pids.
+pub(crate) fn namespace() -> u64 {
+    0
+}
+
+pub(crate) fn boot_id() -> io::Result<String> {
+    sysctl::text(c"kern.bootsessionuuid")
+}
+
+/// The user's own temporary folder as the system knows it, whatever `TMPDIR` says.
+pub(crate) fn runtime_root() -> PathBuf {
+    let mut buffer = [0_u8; 1024];
+    // SAFETY: the buffer is as long as said; the answer is NUL-terminated when it fits.
+    let length =
+        unsafe { libc::confstr(libc::_CS_DARWIN_USER_TEMP_DIR, buffer.as_mut_ptr().cast(), buffer.len()) };
+    match CStr::from_bytes_until_nul(&buffer) {
+        Ok(folder) if length > 1 && length <= buffer.len() => {
+            PathBuf::from(OsStr::from_bytes(folder.to_bytes())).join("pipd")
+        }
+        _ => PathBuf::from(format!("/tmp/pipd-{}", geteuid().as_raw())),
+    }
+}

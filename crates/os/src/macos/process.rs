@@ -1,0 +1,203 @@
+//! Processes through libproc and sysctl.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid, getsid};
+
+use super::sysctl;
+use crate::process::{Liveness, ProcessIdentity, ProcessInfo, split_words};
+
+pub(crate) use super::process_watch::{exit_status, watch};
+
+/// `ru_maxrss` counts bytes here.
+pub(crate) const RSS_UNITS_PER_KIB: u64 = 1024;
+
+/// Asks `PROC_PIDTBSDINFO` for zombies too.
+const ZOMBIES_TOO: u64 = 1;
+
+/// "No terminal" in `e_tdev`.
+const NO_DEVICE: u32 = u32::MAX;
+
+pub(crate) fn info(pid: i32) -> io::Result<Option<ProcessInfo>> {
+    // SAFETY: an all-zero record is a valid value of this plain C struct.
+    let mut record: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
+    match pid_info(pid, libc::PROC_PIDTBSDINFO, ZOMBIES_TOO, &mut record) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let number = |value: u32| i32::try_from(value).unwrap_or(0);
+    Ok(Some(ProcessInfo {
+        pid,
+        ppid: number(record.pbi_ppid),
+        pgid: number(record.pbi_pgid),
+        sid: getsid(Some(Pid::from_raw(pid))).map_or(0, Pid::as_raw),
+        start: record.pbi_start_tvsec * 1_000_000 + record.pbi_start_tvusec,
+        uid: record.pbi_uid,
+        tty: if record.e_tdev == NO_DEVICE { 0 } else { u64::from(record.e_tdev) },
+        state: match record.pbi_status {
+            libc::SZOMB => Liveness::Zombie,
+            libc::SSTOP => Liveness::Stopped,
+            _ => Liveness::Running,
+        },
+    }))
+}
+
+/// Calls `proc_pidinfo`, which writes exactly one `T` or fails.
+fn pid_info<T>(pid: i32, flavor: libc::c_int, argument: u64, record: &mut T) -> io::Result<()> {
+    let size = libc::c_int::try_from(size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: callers pass the record that belongs to the flavor; it is as long as said and lives for the call.
+    let written = unsafe { libc::proc_pidinfo(pid, flavor, argument, (&raw mut *record).cast(), size) };
+    if written == size {
+        Ok(())
+    } else if written <= 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Err(io::Error::other("the record of a process has another size on this system"))
+    }
+}
+
+pub(crate) fn table() -> io::Result<Vec<ProcessInfo>> {
+    let pids = pids(|buffer, size| {
+        // SAFETY: the buffer is as long as said, or null to ask for the number.
+        unsafe { libc::proc_listallpids(buffer.cast(), size) }
+    })?;
+    let mut rows = Vec::with_capacity(pids.len());
+    for pid in pids {
+        match info(pid) {
+            Ok(found) => rows.extend(found),
+            // Another user's.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(rows)
+}
+
+/// Calls one of libproc's listing functions: first for the number, then, with room to spare, for the pids.
+fn pids(list: impl Fn(*mut i32, libc::c_int) -> libc::c_int) -> io::Result<Vec<i32>> {
+    let count = list(std::ptr::null_mut(), 0);
+    if count < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut pids = vec![0_i32; usize::try_from(count).unwrap_or(0) + 64];
+    let size = libc::c_int::try_from(size_of_val(pids.as_slice())).map_err(io::Error::other)?;
+    if list(pids.as_mut_ptr(), size) < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // What was not written is zero; the documentation leaves open whether the answer counts pids or bytes.
+    pids.retain(|pid| *pid > 0);
+    Ok(pids)
+}
+
+/// The parts of what the kernel keeps of a process's arguments: `(arguments, environment)`.
+fn split_arguments(all: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (count, rest) = all.split_first_chunk()?;
+    let count = usize::try_from(libc::c_int::from_ne_bytes(*count)).ok()?;
+    // The program's path and the NULs that fill it up.
+    let path_end = rest.iter().position(|byte| *byte == 0)?;
+    let padding = rest[path_end..].iter().position(|byte| *byte != 0)?;
+    let rest = &rest[path_end + padding..];
+    let ends = rest.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at + 1);
+    let arguments_end = if count == 0 { 0 } else { ends.into_iter().nth(count - 1)? };
+    Some(rest.split_at(arguments_end))
+}
+
+pub(crate) fn command(pid: i32) -> Option<Vec<OsString>> {
+    let all = sysctl::arguments(pid).ok()?;
+    split_arguments(&all).map(|(arguments, _)| split_words(arguments))
+}
+
+pub(crate) fn short_name(pid: i32) -> Option<String> {
+    let mut buffer = [0_u8; 64];
+    // SAFETY: the buffer is as long as said, one byte is kept for the NUL.
+    let length = unsafe { libc::proc_name(pid, buffer.as_mut_ptr().cast(), buffer.len() as u32 - 1) };
+    if length <= 0 {
+        return None;
+    }
+    CStr::from_bytes_until_nul(&buffer).ok().map(|name| name.to_string_lossy().into_owned())
+}
+
+/// The kernel hides the environment of programs that came with the system: then it is empty here.
+pub(crate) fn environ(pid: i32) -> io::Result<Vec<u8>> {
+    match sysctl::arguments(pid) {
+        Ok(all) => Ok(split_arguments(&all).map(|(_, environment)| environment.to_vec()).unwrap_or_default()),
+        Err(error) => Err(match info(pid) {
+            Ok(None) => ErrorKind::NotFound.into(),
+            // What the kernel says of another user's process.
+            _ if error.raw_os_error() == Some(libc::EINVAL) => ErrorKind::PermissionDenied.into(),
+            _ => error,
+        }),
+    }
+}
+
+pub(crate) fn cwd(pid: i32) -> io::Result<PathBuf> {
+    // SAFETY: an all-zero record is a valid value of this plain C struct.
+    let mut record: libc::proc_vnodepathinfo = unsafe { std::mem::zeroed() };
+    pid_info(pid, libc::PROC_PIDVNODEPATHINFO, 0, &mut record).map_err(|error| {
+        if error.raw_os_error() == Some(libc::ESRCH) { ErrorKind::NotFound.into() } else { error }
+    })?;
+    let path: Vec<u8> = record
+        .pvi_cdir
+        .vip_path
+        .as_flattened()
+        .iter()
+        .map(|byte| byte.cast_unsigned())
+        .take_while(|byte| *byte != 0)
+        .collect();
+    Ok(PathBuf::from(OsStr::from_bytes(&path)))
+}
+
+pub(crate) fn started_ms(process: &ProcessInfo) -> Option<i64> {
+    i64::try_from(process.start / 1000).ok()
+}
+
+pub(crate) fn own_children() -> io::Result<Option<Vec<i32>>> {
+    let own = getpid().as_raw();
+    pids(|buffer, size| {
+        // SAFETY: the buffer is as long as said, or null to ask for the number.
+        unsafe { libc::proc_listchildpids(own, buffer.cast(), size) }
+    })
+    .map(Some)
+}
+
+/// There is none on this system.
+pub(crate) fn become_subreaper(_on: bool) -> io::Result<bool> {
+    Ok(false)
+}
+
+pub(crate) fn is_subreaper() -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Proves, then signals by number: there is no handle on a process, so a race of microseconds is left.
+pub(crate) fn signal(process: &ProcessIdentity, signal: Signal) -> io::Result<bool> {
+    match process.liveness()? {
+        Liveness::Gone => Ok(false),
+        // `kill` calls a zombie gone here, or forbidden.
+        Liveness::Zombie => Ok(true),
+        Liveness::Running | Liveness::Stopped => match kill(Pid::from_raw(process.pid), signal) {
+            Ok(()) => Ok(true),
+            Err(nix::errno::Errno::ESRCH) => Ok(false),
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_and_environment_are_told_apart() {
+        let all = [&2_i32.to_ne_bytes()[..], b"/bin/sh\0\0\0\0sh\0-c\0HOME=/x\0A=\0"].concat();
+        let (arguments, environment) = split_arguments(&all).unwrap();
+        assert_eq!(split_words(arguments), ["sh", "-c"]);
+        assert_eq!(environment, b"HOME=/x\0A=\0");
+        assert!(split_arguments(b"\x01\0").is_none());
+    }
+}
