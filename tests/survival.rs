@@ -45,7 +45,7 @@ fn survives_terminal(how: &str) {
     let workspace = stub_workspace(&sandbox, "terminal", &port);
     let mut typed = workspace.command("python3");
     let line = format!("{} start && echo typed-to-its-end; sleep 1000", sandbox.program().display());
-    typed.arg(tool("pty.py")).args([how, "typed-to-its-end", "sh", "-c", &line]);
+    typed.arg(tool("terminal.py")).args([how, "typed-to-its-end", "sh", "-c", &line]);
     workspace.run(typed, LONG).ok();
     let service = workspace.service("web");
     assert_eq!(service.phase, Phase::Ready);

@@ -1,6 +1,6 @@
 """Types a command in a terminal of its own and ends that terminal in a way of one's choice.
 
-    pty.py close|hangup|killgroup UNTIL COMMAND…
+    terminal.py close|hangup|killgroup UNTIL COMMAND…
 
 The command runs as the leader of a session whose terminal this program holds. When its output shows UNTIL:
   close      the terminal is closed, as by its window
