@@ -29,4 +29,4 @@ pub use read::{Query, read};
 pub use spool::SPOOL_BYTES;
 pub use stamp::Stamp;
 pub use words::last_words;
-pub use writer::{Fifo, Options, Source, Writer};
+pub use writer::{Fifo, Options, Source, Writer, error_text};

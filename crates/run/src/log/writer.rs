@@ -327,7 +327,7 @@ impl Writer {
     fn notice(&mut self, at: io::Result<(u64, u64)>, stamp: Stamp, lost: u64) {
         let why = match self.spool.lost().1 {
             0 => "the log could not be written".to_owned(),
-            errno => error_text(errno),
+            errno => error_text(&io::Error::from_raw_os_error(errno)),
         };
         let lines = if lost == 1 { "line" } else { "lines" };
         let text = format!("dropped {lost} {lines}: {why}\n");
@@ -359,9 +359,9 @@ impl Writer {
     }
 }
 
-/// What the system says of an error number, in the middle of a sentence.
-fn error_text(errno: i32) -> String {
-    let text = io::Error::from_raw_os_error(errno).to_string();
+/// What the system says of an error, for the middle of a sentence: lower case, without its number.
+pub fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())

@@ -1,0 +1,234 @@
+//! Bringing a daemon back that died without goodbye.
+//!
+//! Every shim of the host notices the death at once; the one that gets the starter lock acts, and holds the
+//! lock until a daemon serves, also while it waits before trying again. The others look now and then whether
+//! that has happened. `daemon.json` is the goodbye: it is read before every start.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use os::lock::FileLock;
+use os::process::{Liveness, ProcessIdentity};
+use os::spawn::Detach;
+use run::layout::HostDir;
+use run::record::{self, DaemonGoal, DaemonRecord, MARKER};
+use wire::Text;
+
+/// An orderly successor gets this long to appear before anybody acts.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// The shims of a host act one after the other within this time.
+const JITTER_MS: u64 = 150;
+/// An announced successor gets longer.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a shim that waits for another one's work looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How often the starter looks.
+const WATCH_PAUSE: Duration = Duration::from_millis(20);
+/// How long a service manager may take before the daemon is started without it.
+const MANAGER_PATIENCE: Duration = Duration::from_millis(1_200);
+/// How long a daemon may take until it serves.
+const SERVES_WITHIN: Duration = Duration::from_secs(5);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+enum State {
+    /// A daemon lives, or none is to live.
+    Quiet,
+    /// Look and perhaps act at this time.
+    Due { at: Instant, handover_told: bool, starter: Option<FileLock> },
+    /// We started one and hold the starter lock.
+    Watching { since: Instant, next: Instant, starter: FileLock, by: By },
+}
+
+/// How the daemon that is waited for was started.
+enum By {
+    Manager(PathBuf),
+    Ourselves(Option<ProcessIdentity>),
+}
+
+/// See the module.
+pub(crate) struct Revival {
+    host: HostDir,
+    state: State,
+    failures: u32,
+    /// A client asked for a daemon, with its program: then the goodbye does not count.
+    wanted: Option<PathBuf>,
+}
+
+impl Revival {
+    pub(crate) fn new(host: HostDir) -> Self {
+        Self { host, state: State::Quiet, failures: 0, wanted: None }
+    }
+
+    /// A connection has ended; perhaps the daemon has.
+    pub(crate) fn daemon_left(&mut self, now: Instant) {
+        if matches!(self.state, State::Quiet) {
+            let jitter = u64::from(std::process::id()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+            self.state = due(now + PATIENCE + Duration::from_millis(jitter % JITTER_MS));
+        }
+    }
+
+    /// A client that must not be the daemon's ancestor wants one.
+    pub(crate) fn asked(&mut self, exe: Text, now: Instant) {
+        self.wanted = Some(exe.as_path().to_owned());
+        self.failures = 0;
+        if !matches!(self.state, State::Watching { .. }) {
+            self.state = due(now);
+        }
+        self.step(now);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Quiet => None,
+            State::Due { at, .. } => Some(*at),
+            State::Watching { next, .. } => Some(*next),
+        }
+    }
+
+    pub(crate) fn step(&mut self, now: Instant) {
+        self.state = match std::mem::replace(&mut self.state, State::Quiet) {
+            State::Due { at, handover_told, starter } if at <= now => self.look(handover_told, starter, now),
+            State::Watching { since, next, starter, by } if next <= now => {
+                self.watch(since, starter, by, now)
+            }
+            other => other,
+        };
+    }
+
+    fn look(&mut self, handover_told: bool, starter: Option<FileLock>, now: Instant) -> State {
+        if self.daemon_lives() {
+            return self.quiet();
+        }
+        let recorded = match record::read::<DaemonRecord>(&self.host.daemon_record()) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                // Perhaps a goodbye. Whoever types `pipctl` next starts one anyway.
+                crate::say(&error);
+                None
+            }
+        };
+        let (exe, manager) = match (&self.wanted, recorded) {
+            (Some(exe), recorded) => {
+                (exe.clone(), recorded.map_or_else(String::new, |recorded| recorded.manager))
+            }
+            (None, None) => return self.quiet(),
+            (None, Some(recorded)) => match recorded.goal {
+                DaemonGoal::Down => return self.quiet(),
+                DaemonGoal::Handover if !handover_told => {
+                    return State::Due { at: now + HANDOVER_PATIENCE, handover_told: true, starter };
+                }
+                DaemonGoal::Up | DaemonGoal::Handover => {
+                    (recorded.exe.as_path().to_owned(), recorded.manager)
+                }
+            },
+        };
+        let taken = match starter {
+            Some(starter) => Some(starter),
+            None => FileLock::try_acquire(&self.host.path().join("starter.lock")).ok().flatten(),
+        };
+        let Some(starter) = taken else {
+            return State::Due { at: now + LOOK_AGAIN, handover_told, starter: None };
+        };
+        // Whoever had the lock before us may have just succeeded.
+        if self.daemon_lives() {
+            return self.quiet();
+        }
+        let by = match start_by_manager(&manager) {
+            true => By::Manager(exe),
+            false => match self.start(&exe) {
+                Ok(process) => By::Ourselves(process),
+                Err(error) => {
+                    crate::say(&format_args!("{} cannot be started: {error}", exe.display()));
+                    return self.failed(starter, now);
+                }
+            },
+        };
+        State::Watching { since: now, next: now + WATCH_PAUSE, starter, by }
+    }
+
+    fn watch(&mut self, since: Instant, starter: FileLock, by: By, now: Instant) -> State {
+        let lives = self.daemon_lives();
+        if lives && UnixStream::connect(self.host.socket()).is_ok() {
+            return self.quiet();
+        }
+        let waited = now.saturating_duration_since(since);
+        if waited >= SERVES_WITHIN {
+            return self.failed(starter, now);
+        }
+        match by {
+            By::Manager(exe) if !lives && waited >= MANAGER_PATIENCE => match self.start(&exe) {
+                Ok(process) => State::Watching {
+                    since: now,
+                    next: now + WATCH_PAUSE,
+                    starter,
+                    by: By::Ourselves(process),
+                },
+                Err(_) => self.failed(starter, now),
+            },
+            By::Ourselves(Some(process))
+                if !lives && matches!(process.liveness(), Ok(Liveness::Gone | Liveness::Zombie)) =>
+            {
+                self.failed(starter, now)
+            }
+            by => State::Watching { since, next: now + WATCH_PAUSE, starter, by },
+        }
+    }
+
+    /// It died before it served: wait, longer every time.
+    fn failed(&mut self, starter: FileLock, now: Instant) -> State {
+        let backoff = Duration::from_secs(1 << self.failures.min(6)).min(LONGEST_BACKOFF);
+        self.failures += 1;
+        State::Due { at: now + backoff, handover_told: true, starter: Some(starter) }
+    }
+
+    fn quiet(&mut self) -> State {
+        self.failures = 0;
+        self.wanted = None;
+        State::Quiet
+    }
+
+    fn daemon_lives(&self) -> bool {
+        os::lock::is_held(&self.host.daemon_lock()).unwrap_or(false)
+    }
+
+    /// Not below this run: an orphan that we, a subreaper, step aside for.
+    fn start(&self, exe: &Path) -> io::Result<Option<ProcessIdentity>> {
+        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(self.host.daemon_log())?;
+        let pid = os::spawn::detached(exe, &[], &environment(), log.as_fd(), &[], Detach::BeyondMe)?;
+        ProcessIdentity::of(pid)
+    }
+}
+
+fn due(at: Instant) -> State {
+    State::Due { at, handover_told: false, starter: None }
+}
+
+/// Ours is the daemon's that made us.
+fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| name != OsStr::new(MARKER)).collect()
+}
+
+/// Asks the service manager that had the daemon; `false` when there is none or it cannot be asked.
+fn start_by_manager(manager: &str) -> bool {
+    let words: Vec<OsString> = match manager {
+        "systemd" => ["systemctl", "--user", "start", "--no-block", "pipd.service"].map(Into::into).into(),
+        "launchd" => {
+            let user = nix::unistd::getuid();
+            vec!["launchctl".into(), "kickstart".into(), format!("gui/{user}/{LAUNCHD_LABEL}").into()]
+        }
+        _ => return false,
+    };
+    let path = std::env::var_os("PATH");
+    let Ok(program) = os::spawn::resolve(&words[0], path.as_deref(), Path::new("/")) else { return false };
+    let Ok(nowhere) = OpenOptions::new().write(true).open("/dev/null") else { return false };
+    os::spawn::detached(&program, &words[1..], &environment(), nowhere.as_fd(), &[], Detach::BeyondMe).is_ok()
+}
+
+/// The label of the launch agent.
+const LAUNCHD_LABEL: &str = "dev.pipd.pipd";

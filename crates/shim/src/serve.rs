@@ -1,0 +1,320 @@
+//! The loop: output, orders, deadlines, until the main process has ended.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use os::lock::FileLock;
+use os::process::ProcessIdentity;
+use run::layout::{HostDir, RunDir};
+use run::protocol::{Order, Report};
+use run::record::RunSpec;
+use run::tree::{Scope, Step, Sweep};
+use wire::StopTarget;
+
+use crate::begin::Beginning;
+use crate::clients::Clients;
+use crate::ending::Ending;
+use crate::ladder::Ladder;
+use crate::main_process::{MainProcess, Tie, signal_of};
+use crate::memory::Kills;
+use crate::output::Output;
+use crate::revival::Revival;
+
+/// How long the tree may outlive its KILL before the daemon is told.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+/// How often it is killed again then.
+const STUCK_PAUSE: Duration = Duration::from_secs(1);
+
+/// A shim with a run to serve.
+pub(crate) struct Shim {
+    pub(crate) dir: RunDir,
+    pub(crate) spec: RunSpec,
+    pub(crate) me: ProcessIdentity,
+    pub(crate) subreaper: bool,
+    pub(crate) clients: Clients,
+    pub(crate) main: MainProcess,
+    pub(crate) output: Output,
+    pub(crate) kills: Kills,
+    pub(crate) began: Instant,
+    /// A stop or a kill was ordered.
+    pub(crate) asked: bool,
+    /// What a person detached is ended, too.
+    pub(crate) spare_nobody: bool,
+    /// The tree is being killed while the main process still lives.
+    pub(crate) killing: Option<Killing>,
+    children: OwnedFd,
+    ladder: Option<Ladder>,
+    revival: Revival,
+    /// Held for our life; the system lets go of it.
+    _lock: FileLock,
+}
+
+/// A KILL of the tree under way.
+pub(crate) struct Killing {
+    pub(crate) sweep: Sweep,
+    pub(crate) next: Instant,
+    begun: Instant,
+    told: bool,
+}
+
+/// What woke the loop.
+struct Woken {
+    output: bool,
+    children: bool,
+    clients: bool,
+}
+
+impl Shim {
+    pub(crate) fn new(
+        beginning: Beginning,
+        main: MainProcess,
+        output: Output,
+        kills: Kills,
+        began: Instant,
+    ) -> Self {
+        let Beginning { dir, lock, spec, me, subreaper, children, mut clients } = beginning;
+        if let Err(error) = clients.listen(spec.socket.as_path()) {
+            // Whoever started us has a connection; later daemons will replace a shim they cannot reach.
+            crate::say(&format_args!("{}: {error}", spec.socket.as_path().display()));
+        }
+        let revival = Revival::new(HostDir::at(spec.host_dir.as_path()));
+        Self {
+            dir,
+            spec,
+            me,
+            subreaper,
+            clients,
+            main,
+            output,
+            kills,
+            began,
+            asked: false,
+            spare_nobody: false,
+            killing: None,
+            children,
+            ladder: None,
+            revival,
+            _lock: lock,
+        }
+    }
+
+    /// Serves the run until nothing is left of it.
+    pub(crate) fn serve(mut self) {
+        if self.clients.is_empty() {
+            self.revival.daemon_left(Instant::now());
+        }
+        let mut ending: Option<Ending> = None;
+        loop {
+            let now = Instant::now();
+            if ending.is_none() {
+                ending = self.main.end().map(|cause| Ending::new(cause, now));
+            }
+            if let Some(ending) = &mut ending
+                && ending.step(&mut self, now)
+            {
+                break;
+            }
+            if ending.as_ref().is_some_and(Ending::was_replaced) {
+                ending = None;
+                continue;
+            }
+            self.do_what_is_due(now, ending.is_some());
+            let deadline = self.deadline(ending.as_ref());
+            let woken = self.wait(deadline);
+            if woken.children {
+                self.reap_others();
+            }
+            if woken.output {
+                self.output.read();
+            }
+            self.tell_of_loss();
+            if woken.clients {
+                self.hear();
+            }
+        }
+        if let Some(ending) = ending {
+            ending.finish(self);
+        }
+    }
+
+    fn deadline(&self, ending: Option<&Ending>) -> Option<Instant> {
+        let ladder = if ending.is_none() { self.ladder.as_ref().and_then(Ladder::deadline) } else { None };
+        let killing = if ending.is_none() { self.killing.as_ref().map(|killing| killing.next) } else { None };
+        let ending = ending.map(Ending::deadline);
+        [ladder, killing, ending, self.output.log.deadline(), self.revival.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn do_what_is_due(&mut self, now: Instant, ending: bool) {
+        if self.output.log.deadline().is_some_and(|at| at <= now) {
+            self.output.log.tick(now);
+        }
+        if self.revival.deadline().is_some_and(|at| at <= now) {
+            self.revival.step(now);
+        }
+        if ending {
+            return;
+        }
+        while let Some(step) = self.ladder.as_mut().and_then(|ladder| ladder.due(now)) {
+            self.signal(signal_of(step.signal), step.to, now);
+        }
+        self.go_on_killing(now);
+    }
+
+    fn go_on_killing(&mut self, now: Instant) {
+        let Some(killing) = &mut self.killing else { return };
+        if killing.next > now {
+            return;
+        }
+        let pids = match killing.sweep.step(now) {
+            Ok(Step::Again(at)) => {
+                killing.next = at;
+                Vec::new()
+            }
+            Ok(Step::Done(swept)) => {
+                // Nothing left, or nothing that dies: if the main process does not end now, look again.
+                killing.next = now + STUCK_PAUSE;
+                swept.unkillable
+            }
+            Err(_) => {
+                killing.next = now + STUCK_PAUSE;
+                Vec::new()
+            }
+        };
+        if !killing.told && now.saturating_duration_since(killing.begun) >= STUCK_AFTER {
+            killing.told = true;
+            let pids = if pids.is_empty() { vec![self.main.identity.pid] } else { pids };
+            self.clients.tell(&Report::Stuck { pids });
+        }
+    }
+
+    /// Waits until something happens or is due.
+    fn wait(&self, deadline: Option<Instant>) -> Woken {
+        let timeout = deadline.map_or(PollTimeout::NONE, |at| {
+            // Rounded up: a millisecond too early would mean to spin through it.
+            let left = at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        let mut waits = Vec::with_capacity(8);
+        waits.push(PollFd::new(self.children.as_fd(), PollFlags::POLLIN));
+        for pipe in self.output.descriptors() {
+            waits.push(PollFd::new(pipe, PollFlags::POLLIN));
+        }
+        // Without a watch the slot waits for what never comes: a child's end is told by SIGCHLD.
+        let watch = match &self.main.tie {
+            Tie::Watched(Some(watch)) if !watch.has_ended().unwrap_or(true) => watch.as_fd(),
+            _ => self.children.as_fd(),
+        };
+        waits.push(PollFd::new(watch, PollFlags::POLLIN));
+        waits.extend(self.clients.interests().map(|(descriptor, flags)| PollFd::new(descriptor, flags)));
+        let _ = poll(&mut waits, timeout);
+        let ready = |index: usize| waits[index].any().unwrap_or(true);
+        Woken { children: ready(0), output: ready(1) || ready(2), clients: (4..waits.len()).any(ready) }
+    }
+
+    /// Reaps what was re-parented to us, but not the main process: its number must stay its own until the end.
+    pub(crate) fn reap_others(&mut self) {
+        os::signals::drain(&self.children);
+        while let Ok(Some(pid)) = os::wait::any_exited() {
+            if pid == self.main.identity.pid && matches!(self.main.tie, Tie::Child) {
+                self.reap_beside_main();
+                return;
+            }
+            if os::wait::reap(pid).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// While the main process is a zombie it is what the system names first, so the others are asked one by
+    /// one. Returns whether any child but the main process is left; unknown counts as yes.
+    pub(crate) fn reap_beside_main(&self) -> bool {
+        let Ok(Some(children)) = os::process::own_children() else { return true };
+        let mut any_left = false;
+        for pid in children.into_iter().filter(|&pid| pid != self.main.identity.pid) {
+            any_left |= matches!(os::wait::reap(pid), Ok(None));
+        }
+        any_left
+    }
+
+    fn tell_of_loss(&mut self) {
+        let lines = self.output.log.take_lost();
+        if lines > 0 {
+            self.clients.tell(&Report::Dropped { lines });
+        }
+    }
+
+    fn hear(&mut self) {
+        let heard = self.clients.work();
+        let now = Instant::now();
+        for order in heard.orders {
+            self.obey(order, now);
+        }
+        if heard.lost {
+            self.revival.daemon_left(now);
+        }
+    }
+
+    fn obey(&mut self, order: Order, now: Instant) {
+        match order {
+            Order::Stop { all_processes } => {
+                self.asked = true;
+                self.spare_nobody |= all_processes;
+                if self.ladder.is_none() {
+                    self.ladder = Some(Ladder::new(&self.spec.stop, now));
+                }
+            }
+            Order::Kill => {
+                self.asked = true;
+                self.kill_tree(now);
+            }
+            Order::Signal { signal, to } => self.signal(signal_of(signal), to, now),
+            Order::StartDaemon { exe } => self.revival.asked(exe, now),
+            Order::Unknown => {}
+        }
+    }
+
+    fn signal(&mut self, signal: Signal, to: StopTarget, now: Instant) {
+        let result = match to {
+            StopTarget::Main => self.main.signal(signal),
+            StopTarget::Group => self.main.signal_group(signal),
+            StopTarget::Tree if signal == Signal::SIGKILL => {
+                self.kill_tree(now);
+                Ok(())
+            }
+            StopTarget::Tree => run::tree::members(&self.scope()).and_then(|tree| {
+                for process in tree.members {
+                    let _ = process.identity()?.signal(signal);
+                }
+                Ok(())
+            }),
+        };
+        if let Err(error) = result {
+            crate::say(&format_args!("{signal} cannot be sent: {error}"));
+        }
+    }
+
+    fn kill_tree(&mut self, now: Instant) {
+        if self.killing.is_none() {
+            let sweep = Sweep::new(self.scope(), Duration::ZERO, now);
+            self.killing = Some(Killing { sweep, next: now, begun: now, told: false });
+        }
+        self.go_on_killing(now);
+    }
+
+    /// What belongs to the run, as of now.
+    pub(crate) fn scope(&self) -> Scope {
+        Scope {
+            main: Some(self.main.identity.clone()),
+            proven: true,
+            shim: Some(self.me.clone()),
+            marker: self.spec.marker.clone(),
+            host_dir: self.spec.host_dir.as_path().to_owned(),
+            spare_terminals: self.spec.spare_terminals && !self.spare_nobody,
+        }
+    }
+}
