@@ -3,6 +3,9 @@
 //! A lock is `flock(2)` on an open file description: a child that inherits the descriptor holds the same lock, and
 //! it ends when the last of them is closed, by exit, crash or `kill -9`. A lock file is never unlinked here: two
 //! processes could then hold "the" lock on two different files.
+//!
+//! A child forked by another thread has a copy of every open lock until it execs: a lock that was dropped meanwhile
+//! may count as held for a millisecond.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};

@@ -145,7 +145,8 @@ pub fn table() -> io::Result<Vec<ProcessInfo>> {
     sys::process::table()
 }
 
-/// The arguments a process was started with (or has written over since); `None` when there are none to see.
+/// The arguments a process was started with (or has written over since); `None` when there are none to see, as for a
+/// zombie, and for a moment while it becomes another program.
 #[must_use]
 pub fn command(pid: i32) -> Option<Vec<OsString>> {
     sys::process::command(pid).filter(|words| !words.is_empty())
@@ -162,7 +163,8 @@ pub fn command_line(pid: i32) -> String {
     }
 }
 
-/// The environment a process was started with: `NAME=value`, each ended by a NUL.
+/// The environment a process was started with: `NAME=value`, each ended by a NUL. Empty for a zombie, and for a
+/// moment while a process becomes another program: who looks for something in all of them looks again.
 ///
 /// # Errors
 /// `NotFound` for no such process, `PermissionDenied` for one we may not look into; else what the system says.

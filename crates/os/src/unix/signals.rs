@@ -47,7 +47,7 @@ pub fn ignore(signals: &[Signal]) -> io::Result<()> {
 static CHILD_PIPE: AtomicI32 = AtomicI32::new(-1);
 
 /// A descriptor that becomes readable when a child of ours ends; see [`drain`]. Read end of a pipe: non-blocking,
-/// closed on exec. Once per process.
+/// closed on exec. Once per process. A `poll` or `sleep` that waits meanwhile is interrupted (`EINTR`).
 ///
 /// # Errors
 /// `AlreadyExists` on the second call; else what the system says.

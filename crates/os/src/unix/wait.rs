@@ -50,7 +50,7 @@ pub struct Usage {
 /// # Errors
 /// `ECHILD` when it is no child of ours.
 pub fn peek(pid: i32) -> io::Result<Option<Ended>> {
-    let Ok(id) = libc::id_t::try_from(pid) else { return Err(no_child()) };
+    let Some(id) = libc::id_t::try_from(pid).ok().filter(|id| *id > 0) else { return Err(no_child()) };
     let Some(info) = wait_id(libc::P_PID, id)? else { return Ok(None) };
     // SAFETY: waitid filled the record for a child that ended, so the status field is the one in use.
     let status = unsafe { info.si_status() };
