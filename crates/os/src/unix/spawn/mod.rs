@@ -251,3 +251,18 @@ impl Report {
         Some(Self::from_bytes(bytes))
     }
 }
+
+/// Takes over a descriptor that this program was started with, at a number agreed on with whoever started it.
+/// `None` when nothing is open there. To be called once for each number, before anything else opens descriptors:
+/// from then on it is owned here and close-on-exec.
+#[must_use]
+pub fn inherited(number: i32) -> Option<OwnedFd> {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    // SAFETY: only borrowed for this question; a number that is not open gives an error.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = fcntl(descriptor, FcntlArg::F_GETFD).ok()?;
+    let flags = FdFlag::from_bits_truncate(flags) | FdFlag::FD_CLOEXEC;
+    fcntl(descriptor, FcntlArg::F_SETFD(flags)).ok()?;
+    // SAFETY: it is open, and by the contract above nothing else in this program owns it.
+    Some(unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
+}
