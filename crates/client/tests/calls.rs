@@ -1,5 +1,7 @@
 //! Requests, answers and what comes between them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod fake;
 
 use std::path::Path;

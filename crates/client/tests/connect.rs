@@ -1,5 +1,7 @@
 //! Finding the daemon, proving it is ours, and failing fast and clearly when it is not there.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod fake;
 
 use std::os::fd::AsRawFd;

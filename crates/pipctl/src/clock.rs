@@ -39,12 +39,8 @@ fn moment_in(text: &str, zone: &TimeZone, now_ms: i64) -> Result<i64, String> {
     at.map_err(|error| error.to_string())
 }
 
-/// A moment in the local zone: time only when it is today, else with its date.
-pub(crate) fn local(at_ms: i64, now_ms: i64) -> String {
-    local_in(at_ms, now_ms, &TimeZone::system())
-}
-
-fn local_in(at_ms: i64, now_ms: i64, zone: &TimeZone) -> String {
+/// A moment in a zone: time only when it is today, else with its date.
+pub(crate) fn local(at_ms: i64, now_ms: i64, zone: &TimeZone) -> String {
     let zoned = |ms| Timestamp::from_millisecond(ms).map(|at| -> Zoned { at.to_zoned(zone.clone()) });
     match (zoned(at_ms), zoned(now_ms)) {
         (Ok(at), Ok(now)) if at.date() == now.date() => at.strftime("%H:%M:%S").to_string(),
@@ -113,7 +109,7 @@ mod tests {
     #[test]
     fn today_needs_no_date() {
         let now = 1_769_860_800_000;
-        assert_eq!(local_in(now - 1_000, now, &TimeZone::UTC), "11:59:59");
-        assert_eq!(local_in(now - 86_400_000, now, &TimeZone::UTC), "2026-01-30 12:00:00");
+        assert_eq!(local(now - 1_000, now, &TimeZone::UTC), "11:59:59");
+        assert_eq!(local(now - 86_400_000, now, &TimeZone::UTC), "2026-01-30 12:00:00");
     }
 }

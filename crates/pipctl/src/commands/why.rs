@@ -1,5 +1,7 @@
 //! `pipctl why`: the timeline of a service and what happens next.
 
+use jiff::tz::TimeZone;
+
 use super::find;
 use crate::cli;
 use crate::clock::now_ms;
@@ -17,7 +19,7 @@ pub(crate) fn run(
     if args.json {
         terminal.print_json(&answer)?;
     } else {
-        terminal.print(&render::why(&answer, now_ms()))?;
+        terminal.print(&render::why(&answer, now_ms(), &TimeZone::system()))?;
     }
     Ok(Exit::Ok)
 }

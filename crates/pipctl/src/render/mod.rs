@@ -8,6 +8,8 @@ pub(crate) mod progress;
 mod status;
 pub(crate) mod style;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 mod verb;
 mod why;
 

@@ -67,7 +67,7 @@ pub(crate) fn workspace(view: &WorkspaceView, usages: Option<&Usages>, now_ms: i
                 None => cells.extend(["-".into(), "-".into(), "-".into()]),
             }
         }
-        cells.push(Cell::new(service.address.clone().unwrap_or_default(), LINK));
+        cells.push(Cell::new(address(service), LINK));
         table.row(cells);
         for line in below(service, now_ms) {
             table.line(line);
@@ -123,6 +123,22 @@ fn ending(service: &ServiceView, now_ms: i64) -> Option<String> {
         });
     }
     (!parts.is_empty()).then(|| format!("    {}", parts.join(", ")))
+}
+
+/// Where it answers, or will; nothing for what is not about to.
+fn address(service: &ServiceView) -> String {
+    match service.phase {
+        Phase::Down | Phase::Finished | Phase::GaveUp => String::new(),
+        Phase::Blocked
+        | Phase::Spawning
+        | Phase::Starting
+        | Phase::Ready
+        | Phase::Unhealthy
+        | Phase::Stopping
+        | Phase::Backoff
+        | Phase::External
+        | Phase::Unknown => service.address.clone().unwrap_or_default(),
+    }
 }
 
 fn uptime(service: &ServiceView, now_ms: i64) -> String {

@@ -79,7 +79,7 @@ fn word(verb: Verb, result: &ServiceResult) -> String {
         (ServiceOutcome::Timeout, _) => format!("still {phase}"),
         (ServiceOutcome::External, _) => "runs, started by hand".into(),
         (ServiceOutcome::Busy, _) => "busy, not stopped".into(),
-        (ServiceOutcome::Superseded, _) => format!("another request took its place, now {phase}"),
+        (ServiceOutcome::Superseded, _) => format!("now {phase}"),
         (ServiceOutcome::Failed, Verb::Stop) => format!("not stopped, {phase}"),
         (outcome, _) => outcome_style(outcome).0.into(),
     }
@@ -138,7 +138,12 @@ fn below(result: &ServiceResult, now_ms: i64) -> Vec<String> {
             lines.extend(result.last_words.iter().map(|line| format!("    {}", plain_indented(line))));
             lines.push(arrow(4, &format!("pipctl status    pipctl logs -f {name}")));
         }
-        ServiceOutcome::Superseded | ServiceOutcome::External | ServiceOutcome::Unknown => {
+        ServiceOutcome::Superseded => {
+            lines.push("    another request took the place of this one".into());
+            detail(&mut lines);
+            lines.push(arrow(4, "pipctl status"));
+        }
+        ServiceOutcome::External | ServiceOutcome::Unknown => {
             detail(&mut lines);
             lines.extend(service.hint.iter().map(|hint| arrow(4, hint)));
         }

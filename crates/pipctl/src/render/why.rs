@@ -1,5 +1,6 @@
 //! `pipctl why`: the timeline of a service.
 
+use jiff::tz::TimeZone;
 use wire::{RunView, ServiceView, WhyAnswer};
 
 use super::holder::holder;
@@ -9,10 +10,10 @@ use super::{arrow, status};
 use crate::clock::{between, local, span};
 
 /// Where it is and why, its runs, and what happens next.
-pub(crate) fn why(answer: &WhyAnswer, now_ms: i64) -> String {
+pub(crate) fn why(answer: &WhyAnswer, now_ms: i64, zone: &TimeZone) -> String {
     let service = &answer.service;
     let mut text = head(service, now_ms);
-    text.push_str(&runs(&answer.runs, now_ms));
+    text.push_str(&runs(&answer.runs, now_ms, zone));
     if !answer.next.is_empty() {
         text.push_str(&format!("next: {}\n", plain(&answer.next)));
     }
@@ -43,13 +44,13 @@ fn head(service: &ServiceView, now_ms: i64) -> String {
     text
 }
 
-fn runs(runs: &[RunView], now_ms: i64) -> String {
+fn runs(runs: &[RunView], now_ms: i64, zone: &TimeZone) -> String {
     if runs.is_empty() {
         return format!("{}\n", Styled("it has not run yet", FAINT));
     }
     let mut table = Table::default();
     for run in runs {
-        let started = run.started_ms.map_or_else(|| "-".into(), |at| local(at, now_ms));
+        let started = run.started_ms.map_or_else(|| "-".into(), |at| local(at, now_ms, zone));
         let pid = run.pid.map(|pid| format!("pid {pid}")).unwrap_or_default();
         let end = match (&run.exit, run.started_ms) {
             (None, Some(started)) => {
@@ -58,7 +59,11 @@ fn runs(runs: &[RunView], now_ms: i64) -> String {
             (None, None) => "not running yet".into(),
             (Some(exit), _) => {
                 let asked = if exit.asked { ", as asked" } else { "" };
-                let text = format!("{} after {}{asked}", exit.cause, span(exit.uptime_ms));
+                let after = match exit.uptime_ms {
+                    0 => String::new(),
+                    uptime => format!(" after {}", span(uptime)),
+                };
+                let text = format!("{}{after}{asked}", exit.cause);
                 let well = exit.asked || exit.cause == wire::ExitCause::Code(0);
                 super::table::Cell::new(text, if well { FAINT } else { BAD })
             }
