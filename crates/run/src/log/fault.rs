@@ -21,11 +21,6 @@ mod injected {
         LEFT.set(points);
     }
 
-    /// Points not yet passed.
-    pub(crate) fn left() -> Option<u32> {
-        LEFT.get()
-    }
-
     pub(crate) fn point() {
         match LEFT.get() {
             Some(0) => std::panic::panic_any("killed"),

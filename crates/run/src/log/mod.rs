@@ -23,6 +23,9 @@ mod tail;
 mod words;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use entry::{Entry, Stream};
 pub use follow::{Follower, Position};
 pub use read::{Query, read};

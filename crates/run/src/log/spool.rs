@@ -124,7 +124,7 @@ enum Memory {
     Shared(SharedMapping),
     /// Where the disk has no room for a spool: better a log that does not survive a SIGKILL than none.
     Private {
-        words: [u64; word::COUNT],
+        words: Vec<u64>,
         bytes: Vec<u8>,
     },
 }
@@ -156,7 +156,7 @@ impl Spool {
 
     /// A spool that dies with the process.
     pub(crate) fn private() -> Self {
-        Self::new(Memory::Private { words: [0; word::COUNT], bytes: vec![0; SPOOL_BYTES] })
+        Self::new(Memory::Private { words: vec![0; word::COUNT], bytes: vec![0; SPOOL_BYTES] })
     }
 
     fn new(memory: Memory) -> Self {
