@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
+#[cfg(target_os = "linux")]
+mod clean;
 mod common;
 mod files;
 mod lock;
