@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
 use crate::config::{
     At, Command, Config, EnvValue, OneOrMany, Policy, Port, Ready, ReadyTable, ReadyWord, Restart,
@@ -11,11 +12,49 @@ use crate::config::{
 };
 
 /// The schema as published in `docs/pipd.schema.json`.
-pub fn json_schema() -> serde_json::Value {
+pub fn json_schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = generator.into_root_schema_for::<Config>();
-    schema.insert("title".to_owned(), "pipd.toml".into());
-    schema.to_value()
+    let mut schema = generator.into_root_schema_for::<Config>().to_value();
+    without_null(&mut schema);
+    if let Value::Object(root) = &mut schema {
+        root.insert("title".to_owned(), "pipd.toml".into());
+    }
+    if let Some(Value::Object(services)) = schema.pointer_mut("/properties/services") {
+        services.insert("propertyNames".to_owned(), json!({ "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$" }));
+    }
+    schema
+}
+
+/// Keys may be left out, which is `Option` in Rust and `null` in JSON; TOML has no `null`.
+fn without_null(schema: &mut Value) {
+    let null = json!("null");
+    match schema {
+        Value::Object(keys) => {
+            if let Some(Value::Array(types)) = keys.get_mut("type") {
+                types.retain(|one| *one != null);
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    keys.insert("type".to_owned(), one);
+                }
+            }
+            let mut only = None;
+            if let Some(Value::Array(choices)) = keys.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type") != Some(&null));
+                if let [Value::Object(choice)] = choices.as_slice() {
+                    only = Some(choice.clone());
+                }
+            }
+            if let Some(choice) = only {
+                keys.remove("anyOf");
+                for (key, value) in choice {
+                    keys.entry(key).or_insert(value);
+                }
+            }
+            keys.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 impl<T: JsonSchema> JsonSchema for At<T> {
@@ -25,6 +64,10 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
     fn schema_name() -> Cow<'static, str> {
         T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {

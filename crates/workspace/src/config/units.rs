@@ -36,7 +36,7 @@ pub(crate) fn size_bytes(text: &str) -> Result<u64, String> {
 fn sum(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err("empty".to_owned());
+        return Err("nothing is written here".to_owned());
     }
     let mut total: u64 = 0;
     while !rest.is_empty() {

@@ -66,7 +66,9 @@ written_as!(Port, "a number from 1 to 65535 or \"auto\"", {
             _ if word.parse::<u16>().is_ok_and(|port| port > 0) => {
                 Err(E::custom(format!("a port is a number, expected {word} without quotes")))
             }
-            _ => Err(E::unknown_variant(word, &["auto"])),
+            _ => Err(E::custom(format!(
+                "`{word}` is not a port, expected a number from 1 to 65535 or \"auto\""
+            ))),
         }
     }
 });

@@ -4,6 +4,7 @@
 //! by the path it was started with, and `.venv/bin/python` is a link to a Python that knows nothing of it.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -222,6 +223,7 @@ fn runnable(path: &Path) -> Result<(), String> {
         Err(_) if is_there(path) => {
             Err(format!("{shown} is a link to {}, which does not exist", last_link(path).display()))
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{shown} does not exist")),
         Err(error) => Err(format!("{shown}: {error}")),
         Ok(meta) if !meta.is_file() => Err(format!("{shown} is not a file")),
         Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Err(format!("{shown} is not executable")),

@@ -3,6 +3,7 @@
 mod custom;
 mod jupyter;
 mod overlay;
+mod places;
 mod relations;
 mod server;
 mod timing;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wire::{Kind, LogSpec, PortSpec, ReadySpec, RestartSpec, ServiceSpec, StopSpec, Text};
 
+use super::places::{self, Wanted};
 use super::{Context, JUPYTER, SERVER, argv, timing};
 use crate::config::{At, Command, EnvValue, Logs, OneOrMany, Port, Ports, Service};
 use crate::diagnostic::Diagnostic;
@@ -229,20 +230,11 @@ fn program(context: &mut Context<'_>, word: &At<String>) -> Text {
         return word.value.as_str().into();
     }
     let path = context.path(&word.value);
-    let shown = path.display();
-    let wrong = match path.metadata() {
-        Err(_) if path.symlink_metadata().is_ok() => Some(format!("{shown} is a link that leads nowhere")),
-        Err(_) => Some(format!("{shown} does not exist")),
-        Ok(meta) if meta.is_dir() => Some(format!("{shown} is a folder")),
-        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Some(format!("{shown} is not executable")),
-        Ok(_) => None,
-    };
-    if let Some(label) = wrong {
-        let mut fault = Diagnostic::new(word.span.clone(), format!("cannot run `{}`", word.value), label);
-        if word.value.starts_with('~') {
-            fault = fault.help("`~` is not expanded: write the path out");
-        }
-        context.fault(fault);
+    if places::check(context, word, &path, Wanted::File, &format!("cannot run `{}`", word.value))
+        && path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o111 == 0)
+    {
+        let label = format!("{} is not executable", path.display());
+        context.fault(Diagnostic::new(word.span.clone(), format!("cannot run `{}`", word.value), label));
     }
     path.as_path().into()
 }
@@ -263,11 +255,7 @@ fn check_text(context: &mut Context<'_>, word: &At<String>, has_port: bool) {
 fn folder(context: &mut Context<'_>, spec: &mut ServiceSpec, service: &Service) {
     let Some(at) = &service.cwd else { return };
     let path = cwd(context, service);
-    if !path.is_dir() {
-        let what = if path.exists() { "is not a folder" } else { "does not exist" };
-        let label = format!("{} {what}", path.display());
-        context.fault(Diagnostic::new(at.span.clone(), "no such folder", label));
-    }
+    places::check(context, at, &path, Wanted::Folder, "no such folder");
     spec.cwd = path.as_path().into();
 }
 
@@ -302,11 +290,7 @@ fn files<'a>(context: &Context<'a>, files: Option<&'a OneOrMany>) -> impl Iterat
 fn check_files(context: &mut Context<'_>, files: Option<&OneOrMany>) {
     for file in files.map(|files| files.0.as_slice()).unwrap_or_default() {
         let path = context.path(&file.value);
-        if !path.is_file() {
-            let what = if path.exists() { "is not a file" } else { "does not exist" };
-            let label = format!("{} {what}", path.display());
-            context.fault(Diagnostic::new(file.span.clone(), "no such env file", label));
-        }
+        places::check(context, file, &path, Wanted::File, "no such env file");
     }
 }
 

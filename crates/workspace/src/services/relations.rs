@@ -12,6 +12,8 @@ pub(super) fn check(context: &mut Context<'_>, services: &[ServiceSpec]) {
     // A service with faults of its own is not among them, and saying that it is unknown would mislead.
     if context.faults.is_empty() {
         known(context, services);
+    }
+    if context.faults.is_empty() {
         circles(context);
     }
 }

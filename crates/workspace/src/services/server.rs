@@ -6,6 +6,7 @@ use std::path::Path;
 
 use wire::{Kind, ReadyCheck, ReadySpec, ServiceSpec, StopSpec, Text};
 
+use super::places::{self, Wanted};
 use super::{Context, SERVER, overlay};
 use crate::Error;
 use crate::config::{At, Service};
@@ -82,9 +83,7 @@ fn script(context: &mut Context<'_>, configured: Option<&At<Service>>) -> Option
     {
         let folder = overlay::cwd(context, &service.value);
         let path = folder.join(&script.value);
-        if !path.is_file() {
-            let label = format!("{} does not exist", path.display());
-            context.fault(Diagnostic::new(script.span.clone(), "no such script", label));
+        if !places::check(context, script, &path, Wanted::File, "no such script") {
             return None;
         }
         return Some(Script {
