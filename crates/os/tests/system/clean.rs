@@ -75,6 +75,7 @@ fn a_program_inherits_only_what_is_meant() {
     let keep = [read.as_fd(), null.as_fd()];
     let pending = spawn::fork_waiting(sleeper(&null, &argv, &keep)).unwrap();
     let pid = pending.pid();
+    let _guard = Guard::of(pid);
     pending.go().unwrap();
     let open = until("three and two descriptors", || {
         Some(descriptors(pid)).filter(|open| open.len() == 5 && open[..3] == [0, 1, 2])
@@ -110,6 +111,7 @@ fn standard_descriptors_may_be_crossed() {
         };
         let pending = spawn::fork_waiting(program).unwrap();
         let pid = pending.pid();
+        let _guard = Guard::of(pid);
         pending.go().unwrap();
         until("the end of the shell", || wait::reap(pid).unwrap());
         dup2_stdout(saved.0).unwrap();
@@ -138,6 +140,7 @@ fn limits_are_given_back() {
             spawn::fork_waiting(Program { rlimit_nofile: Some(old), ..sleeper(&null, &argv, &keep) })
                 .unwrap();
         let pid = pending.pid();
+        let _guard = Guard::of(pid);
         pending.go().unwrap();
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
@@ -228,6 +231,7 @@ fn children_made_by_many_threads_do_not_disturb_each_other() {
                 for _ in 0..20 {
                     let pending = spawn::fork_waiting(sleeper(&null, &argv, &[])).unwrap();
                     let pid = pending.pid();
+                    let _guard = Guard::of(pid);
                     pending.go().unwrap();
                     has_only(pid, &[0, 1, 2]);
                     kill_and_reap(pid);

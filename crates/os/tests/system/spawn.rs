@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::common::until;
+use crate::common::{Guard, until};
 use os::process::{self, Liveness, ProcessIdentity, Signal};
 use os::spawn::{self, ExecError, Program};
 use os::wait::{self, Ended};
@@ -82,6 +82,7 @@ fn the_record_can_be_written_before_the_program_runs() {
     let pending = spawn::fork_waiting(sleeper(&null, &argv, &[])).unwrap();
     let pid = pending.pid();
     let before = ProcessIdentity::of(pid).unwrap().unwrap();
+    let _guard = Guard(before.clone());
     let info = process::info(pid).unwrap().unwrap();
     let own = process::info(i32::try_from(std::process::id()).unwrap()).unwrap().unwrap();
     assert_eq!((info.pgid, info.sid, info.ppid), (pid, own.sid, own.pid));

@@ -31,7 +31,7 @@ pub const KEEP_FROM: i32 = 200;
 /// A program to run as a service. Standard input is /dev/null.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
-    /// The file to execute: absolute, see [`resolve`].
+    /// The file to execute: absolute, see [`resolve()`].
     pub path: &'a Path,
     /// All arguments, the name of the program first.
     pub argv: &'a [OsString],
