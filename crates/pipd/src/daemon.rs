@@ -125,10 +125,10 @@ impl Daemon {
             debug!(%key, ?event, "event for a service that is gone");
             return;
         };
-        let before = service.core.phase().clone();
+        let before = *service.core.phase();
         let Service { core, policy, .. } = service;
         let actions = core.step(event, now, policy);
-        let after = service.core.phase().clone();
+        let after = *service.core.phase();
         if before != after {
             debug!(%key, ?before, ?after, "phase");
             self.on_phase(key, &before, &after);
@@ -243,15 +243,16 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
             },
             None => inputs.recv().await,
         };
-        let mut daemon = daemon.borrow_mut();
-        if let Some(input) = input {
-            daemon.handle(input);
+        {
+            let mut daemon = daemon.borrow_mut();
+            if let Some(input) = input {
+                daemon.handle(input);
+            }
+            daemon.on_deadline();
+            if daemon.ending.is_some() {
+                return;
+            }
         }
-        daemon.on_deadline();
-        if daemon.ending.is_some() {
-            return;
-        }
-        drop(daemon);
         // Status readers get their turn even while inputs keep coming.
         tokio::task::yield_now().await;
     }

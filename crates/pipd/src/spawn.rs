@@ -263,7 +263,7 @@ pub(crate) fn start_shim(
     connection: Option<&UnixStream>,
     lock: &FileLock,
 ) -> io::Result<i32> {
-    let arguments: Vec<OsString> = vec![program.as_os_str().to_owned(), dir.path().as_os_str().to_owned()];
+    let arguments = [dir.path().as_os_str().to_owned()];
     // What a shim needs to bring a daemon back; the service's own environment is in its specification.
     let environment: Vec<(OsString, OsString)> =
         std::env::vars_os().filter(|(name, _)| name != OsStr::new(record::MARKER)).collect();
