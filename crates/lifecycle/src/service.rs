@@ -104,13 +104,13 @@ impl Service {
     pub(crate) fn enter(&mut self, phase: Phase, turn: &Turn<'_>) {
         self.phase = phase;
         self.since = turn.now;
+        self.hand_started = false;
     }
 
     /// The only maker of runs. Called where no run lives, and nowhere else.
     pub(crate) fn spawn(&mut self, turn: &mut Turn<'_>) {
         let run = self.last_run.next();
         self.last_run = run;
-        self.hand_started = false;
         self.enter(Phase::Spawning { run }, turn);
         turn.act(Action::Spawn { run });
     }
