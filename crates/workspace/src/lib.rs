@@ -29,6 +29,7 @@ pub use diagnostic::ConfigError;
 pub use env::{LEFT_BEHIND, Pattern, captured_env};
 pub use error::Error;
 pub use load::load;
+pub use nearest::nearest;
 pub use root::{Root, find_root};
 #[cfg(feature = "schema")]
 pub use schema::json_schema;

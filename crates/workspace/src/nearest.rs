@@ -31,7 +31,7 @@ const FROM_ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// The valid name a person most likely meant.
-pub(crate) fn nearest<'a>(typed: &str, valid: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(typed: &str, valid: &[&'a str]) -> Option<&'a str> {
     let lower = typed.to_lowercase().replace('-', "_");
     let lower = lower.strip_prefix("sig").filter(|rest| rest.len() >= 3).unwrap_or(&lower).to_owned();
     if let Some((_, ours)) = FROM_ELSEWHERE.iter().find(|(theirs, _)| *theirs == lower)

@@ -112,7 +112,7 @@ fn files_that_cannot_be_read() {
 fn a_file_without_permission() {
     let world = World::complete().file("pipd.toml", "");
     let path = world.path.join("pipd.toml");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&path).is_ok() {
         return; // root reads everything
     }

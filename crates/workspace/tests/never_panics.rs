@@ -30,7 +30,16 @@ stop = { signal = "INT", grace = "5s" }
 logs = { file_size = "10MiB", files = 5 }
 "#;
 
-fn check(world: &World, text: &[u8]) {
+thread_local! {
+    /// Tests run in threads of their own, so each has its world.
+    static WORLD: World = World::complete();
+}
+
+fn check(text: &[u8]) {
+    WORLD.with(|world| check_in(world, text));
+}
+
+fn check_in(world: &World, text: &[u8]) {
     std::fs::write(world.path.join("pipd.toml"), text).unwrap();
     if let Err(error) = world.load() {
         for color in [true, false] {
@@ -49,12 +58,11 @@ fn the_unchanged_file_is_good() {
 
 #[test]
 fn every_beginning_and_every_missing_byte() {
-    let world = World::complete();
     for at in 0..GOOD.len() {
-        check(&world, &GOOD.as_bytes()[..at]);
+        check(&GOOD.as_bytes()[..at]);
         let mut without = GOOD.as_bytes().to_vec();
         without.remove(at);
-        check(&world, &without);
+        check(&without);
     }
 }
 
@@ -63,7 +71,7 @@ proptest! {
 
     #[test]
     fn random_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        check(&World::complete(), &bytes);
+        check(&bytes);
     }
 
     #[test]
@@ -75,7 +83,7 @@ proptest! {
         if line_end {
             bytes = String::from_utf8_lossy(&bytes).replace('\n', "\r\n").into_bytes();
         }
-        check(&World::complete(), &bytes);
+        check(&bytes);
     }
 
     #[test]
@@ -84,13 +92,15 @@ proptest! {
         Just("{}"), Just("{ http = 1 }"), Just("2020-01-01"), Just("\"\\u0000\""), Just("nan"), Just("99999999999999999999")]
     ) {
         for table in ["workspace", "services.server", "services.web", "services.jupyter"] {
-            check(&World::complete(), format!("[{table}]\n{key} = {value}\n").as_bytes());
+            check(format!("[{table}]\n{key} = {value}\n").as_bytes());
         }
     }
 
     #[test]
     fn python_sources(source in ".{0,200}") {
-        let world = World::complete().file("server.py", format!("import fasthtml, uvicorn\n{source}"));
-        let _ = world.load();
+        WORLD.with(|world| {
+            std::fs::write(world.path.join("server.py"), format!("import fasthtml, uvicorn\n{source}")).unwrap();
+            let _ = world.load();
+        });
     }
 }

@@ -42,7 +42,7 @@ pub(crate) enum JupyterLab {
 
 /// Looks for JupyterLab in the packages of an interpreter.
 pub(crate) fn jupyterlab(python: &Interpreter, root: &Path, caller: &Caller) -> JupyterLab {
-    let Some(prefix) = &python.prefix else { return ask(python, root, caller) };
+    let Some(prefix) = &python.prefix else { return ask(python, root, caller, PATIENCE) };
     let folders = site_packages(prefix);
     for folder in &folders {
         if folder.join("jupyterlab/__init__.py").is_file() {
@@ -55,7 +55,7 @@ pub(crate) fn jupyterlab(python: &Interpreter, root: &Path, caller: &Caller) -> 
         || python.sees_system
         || caller.var("PYTHONPATH").is_some()
         || folders.iter().any(|folder| leads_elsewhere(folder));
-    if elsewhere { ask(python, root, caller) } else { JupyterLab::Absent }
+    if elsewhere { ask(python, root, caller, PATIENCE) } else { JupyterLab::Absent }
 }
 
 fn site_packages(prefix: &Path) -> Vec<PathBuf> {
@@ -95,7 +95,7 @@ fn leads_elsewhere(folder: &Path) -> bool {
     })
 }
 
-fn ask(python: &Interpreter, root: &Path, caller: &Caller) -> JupyterLab {
+fn ask(python: &Interpreter, root: &Path, caller: &Caller, patience: Duration) -> JupyterLab {
     let label = &python.label;
     let env = captured_env(caller);
     let child = Command::new(&python.path)
@@ -120,7 +120,7 @@ fn ask(python: &Interpreter, root: &Path, caller: &Caller) -> JupyterLab {
             let _ = send.send(answer);
         });
     }
-    let answer = receive.recv_timeout(PATIENCE);
+    let answer = receive.recv_timeout(patience);
     if answer.is_err() {
         let _ = child.kill();
     }
@@ -132,6 +132,40 @@ fn ask(python: &Interpreter, root: &Path, caller: &Caller) -> JupyterLab {
             Some(version) => JupyterLab::Importable(Some(version.to_owned())),
             None => JupyterLab::Unknown(format!("{label} failed when asked for its packages")),
         },
-        Err(_) => JupyterLab::Unknown(format!("{label} did not answer within {} s", PATIENCE.as_secs())),
+        Err(_) => JupyterLab::Unknown(format!("{label} did not answer within {patience:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::choose;
+
+    #[test]
+    fn a_python_that_hangs_is_not_waited_for() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let caller = Caller { env: vec![("PATH".into(), "/bin:/usr/bin".into())], ..Caller::default() };
+        let name = Some("./python-that-hangs");
+        let Ok(Some(python)) = choose(&folder, &caller, name, &mut Vec::new()) else { panic!() };
+        let answer = ask(&python, &folder, &caller, Duration::from_millis(50));
+        let expected = "./python-that-hangs did not answer within 50ms";
+        assert_eq!(answer, JupyterLab::Unknown(expected.to_owned()));
+    }
+
+    #[test]
+    fn versions_are_read_or_left_out() {
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("jupyterlab");
+        fs::create_dir(&folder).unwrap();
+        for (text, expected) in [
+            ("__version__ = \"4.6.6\"\n", Some("4.6.6")),
+            ("# x\n__version__ = '5.0.0a1'\n", Some("5.0.0a1")),
+            ("__version__='1.0'", Some("1.0")),
+            ("__version__ = get()\n", None),
+            ("version = 1\n", None),
+        ] {
+            fs::write(folder.join("_version.py"), text).unwrap();
+            assert_eq!(version(world.path()).as_deref(), expected, "{text}");
+        }
     }
 }

@@ -173,10 +173,29 @@ fn check_belonging(context: &mut Context<'_>, name: &str, service: &Service) {
     }
 }
 
+/// What pipd tells JupyterLab itself: told otherwise, it would listen where nobody looks, or be open to everybody.
+fn check_jupyter_argument(context: &mut Context<'_>, argument: &At<String>) {
+    let name = argument.value.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let (title, help) = match name {
+        "port" | "port-retries" | "ServerApp.port" | "ServerApp.port_retries" => {
+            ("the port is pipd's to tell", "write `port = 8890` below [services.jupyter]")
+        }
+        "ServerApp.token" | "NotebookApp.token" | "IdentityProvider.token" => (
+            "the token is pipd's to tell",
+            "the workspace has one that stays the same; `pipctl url jupyter` shows the address with it",
+        ),
+        _ => return,
+    };
+    context.fault(Diagnostic::new(argument.span.clone(), title, "cannot be given here").help(help));
+}
+
 fn command(context: &mut Context<'_>, spec: &mut ServiceSpec, service: &Service) {
     if let Some(args) = &service.args {
         for argument in &args.value {
             check_text(context, argument, spec.port.is_some());
+            if spec.kind == Kind::Jupyter {
+                check_jupyter_argument(context, argument);
+            }
             spec.argv.push(argument.value.as_str().into());
         }
     }

@@ -45,7 +45,6 @@ pub(super) fn plan(context: &mut Context<'_>) -> Result<Option<ServiceSpec>, Err
     };
     context.notes.push(format!("{SERVER}: {}", spec.found));
     spec.argv = vec![Text::from(python.path.as_path()), Text::from(script.name.as_str())];
-    spec.env.entry("PORT".to_owned()).or_insert(Some("{port}".into()));
     let fixed = script.serving.and_then(|serving| serving.fixed_port);
     if let Some(port) = fixed {
         spec.port = Some(wire::PortSpec::Fixed(port));
@@ -73,6 +72,8 @@ fn base(context: &Context<'_>) -> ServiceSpec {
         ReadySpec { check: ReadyCheck::Http { path: "/".to_owned(), status: None }, ..ReadySpec::default() };
     spec.stop = StopSpec::web(GRACE_MS);
     spec.url_path = "/".to_owned();
+    // `[workspace.env]` may have said something else.
+    spec.env.entry("PORT".to_owned()).or_insert(Some("{port}".into()));
     spec
 }
 
