@@ -93,7 +93,7 @@ const fn of(names: &'static str, of: &'static str) -> Pattern {
 }
 
 /// The environment a service is to inherit. Values are kept byte by byte; variables whose *name* is not UTF-8
-/// cannot travel and are left out (see [`unnameable`]).
+/// cannot travel and are left out; [`load`](crate::load) warns of them.
 pub fn captured_env(caller: &Caller) -> BTreeMap<String, Text> {
     let kept = |name: &str| !name.is_empty() && !LEFT_BEHIND.iter().any(|pattern| pattern.matches(name));
     caller
