@@ -107,11 +107,8 @@ fn every_reading_verb_speaks_json() {
     assert_eq!((service.name.as_str(), service.phase), ("web", Phase::Ready));
     assert!(service.pid.is_some() && service.shim_pid.is_some() && service.started_ms.is_some());
 
-    let all: Snapshot = sandbox.pipctl(&["list", "--json"]).ok().json();
-    assert_eq!(
-        all.workspaces[0].root.as_ref().map(|root| root.as_path().to_owned()),
-        Some(workspace.root().to_owned())
-    );
+    let all = sandbox.list();
+    assert_eq!(all[0].root.as_ref().map(|root| root.as_path().to_owned()), Some(workspace.root().to_owned()));
 
     let why = workspace.why("web");
     assert_eq!(why.runs.len(), 1);

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::Sandbox;
 use crate::processes;
 
-const LINES: usize = 60;
+const LINES: usize = 25;
 
 /// The daemon's log, the services' logs and the processes of a sandbox.
 pub(crate) fn report(sandbox: &Sandbox) -> String {

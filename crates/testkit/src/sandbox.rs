@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use os::process::ProcessIdentity;
-use wire::Snapshot;
+use wire::WorkspaceView;
 
 use crate::pipctl::{Finished, finish};
 use crate::wait::{LONG, SHORT, until, until_some};
@@ -56,9 +56,9 @@ impl Sandbox {
         &self.folder
     }
 
-    /// Root of the daemon's state.
+    /// Root of the daemon's state: where it is by default in this home, so that whoever has the home finds it.
     pub fn state(&self) -> PathBuf {
-        self.folder.join("s")
+        self.folder.join("home/.local/state/pipd")
     }
 
     /// The daemon's folder, once there is one.
@@ -122,7 +122,6 @@ impl Sandbox {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.join("home"))
             .env("LANG", "C.UTF-8")
-            .env("PIPD_STATE_DIR", self.state())
             .env("XDG_RUNTIME_DIR", self.folder.join("run"))
             .current_dir(self.folder.join("home"));
         for (name, value) in self.environment.lock().unwrap().iter() {
@@ -188,16 +187,16 @@ impl Sandbox {
     pub fn await_daemon(&self, old: i32) -> i32 {
         until_some("a new daemon", SHORT, || {
             let pid = self.try_daemon().filter(|&pid| pid != old)?;
-            (self.pipctl(&["status", "--json"]).code == 0).then_some(pid)
+            (self.pipctl(&["daemon", "status"]).code == 0).then_some(pid)
         })
     }
 
-    /// The published snapshot of all workspaces.
+    /// All workspaces, as `list --json` tells them.
     ///
     /// # Panics
     /// When no daemon answers.
     #[track_caller]
-    pub fn list(&self) -> Snapshot {
+    pub fn list(&self) -> Vec<WorkspaceView> {
         self.pipctl(&["list", "--json"]).ok().json()
     }
 

@@ -50,9 +50,11 @@ impl<'a> Workspace<'a> {
             .unwrap_or_default()
     }
 
-    /// Writes `pipd.toml`.
+    /// Writes `pipd.toml`. A JupyterLab that this machine's Python happens to have stays out of it.
     pub fn config(&self, text: &str) -> &Self {
-        self.write("pipd.toml", text)
+        let quiet =
+            if text.contains("services.jupyter") { "" } else { "\n[services.jupyter]\nenabled = false\n" };
+        self.write("pipd.toml", &format!("{text}{quiet}"))
     }
 
     /// Writes a `pipd.toml` with one service: the stub with these arguments, and more keys.
@@ -102,7 +104,8 @@ impl<'a> Workspace<'a> {
     /// When `status` fails or does not know it.
     #[track_caller]
     pub fn status(&self) -> WorkspaceView {
-        let finished = self.pipctl(&["status", "--json"]).ok();
+        // Its exit code tells of the services: any is fine here.
+        let finished = self.pipctl(&["status", "--json"]);
         let snapshot: Snapshot = finished.json();
         let found = snapshot
             .workspaces
@@ -174,25 +177,12 @@ impl<'a> Workspace<'a> {
     #[track_caller]
     pub fn log_lines(&self, name: &str) -> Vec<LogLine> {
         let folder = self.service(name).log_dir.expect("a log folder");
-        let mut files: Vec<PathBuf> = std::fs::read_dir(folder.as_path())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-            .collect();
-        files.sort_by_key(|path| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok()));
-        files
-            .iter()
-            .flat_map(|path| {
-                std::fs::read(path)
-                    .unwrap()
-                    .split(|&byte| byte == b'\n')
-                    .map(<[u8]>::to_vec)
-                    .collect::<Vec<_>>()
-            })
+        // A file that is rotated away while they are read: once more.
+        let bytes = until_some("log files that stay", SHORT, || read_logs(folder.as_path()));
+        bytes
+            .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
-            .map(|line| LogLine::parse(&String::from_utf8_lossy(&line)))
+            .map(|line| LogLine::parse(&String::from_utf8_lossy(line)))
             .collect()
     }
 
@@ -208,6 +198,23 @@ impl<'a> Workspace<'a> {
             .map(|line| line.text)
             .collect()
     }
+}
+
+/// All log files of a folder, oldest first; `None` when one vanished meanwhile.
+fn read_logs(folder: &Path) -> Option<Vec<u8>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    files.sort_by_key(|path| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok()));
+    let mut bytes = Vec::new();
+    for file in files {
+        bytes.extend(std::fs::read(file).ok()?);
+    }
+    Some(bytes)
 }
 
 /// One line of a log file: `time stream P|F text`.
