@@ -45,7 +45,6 @@ impl Budget {
         if uptime >= policy.healthy_after_ms {
             self.failures = 0;
             self.ends = 0;
-            self.not_before = 0;
         }
         self.unexecuted = 0;
     }

@@ -16,6 +16,20 @@
 //! the moment at which a step with [`Event::Deadline`] is due, later than the step's own `now`. Late is normal: a
 //! report that comes together with a deadline is taken first.
 //!
+//! ```
+//! use lifecycle::{Action, Event, Exit, Policy, RunId, Service};
+//!
+//! let (policy, run) = (Policy::default(), RunId(1));
+//! let mut service = Service::new();
+//! let asked = service.step(Event::Start { request: None }, 0, &policy);
+//! assert_eq!(asked.last(), Some(&Action::Spawn { run }));
+//! service.step(Event::Spawned { run }, 5, &policy);
+//! service.step(Event::Ready { run }, 800, &policy);
+//! // It fails: the first restart comes at once.
+//! let next = service.step(Event::Exited { run, exit: Exit::FAILURE }, 9_000, &policy);
+//! assert_eq!(next, [Action::Spawn { run: RunId(2) }]);
+//! ```
+//!
 //! Must never: read a clock, touch the outside, panic, or allow two runs at once.
 
 #![no_std]

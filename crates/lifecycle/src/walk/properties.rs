@@ -154,7 +154,11 @@ fn answer_to(request: RequestId, actions: &[Action]) -> Vec<Answer> {
         .iter()
         .filter_map(|action| match action {
             Action::Answer { request: to, answer } if *to == request => Some(*answer),
-            _ => None,
+            Action::GoalChanged(_)
+            | Action::Spawn { .. }
+            | Action::Stop { .. }
+            | Action::Kill { .. }
+            | Action::Answer { .. } => None,
         })
         .collect()
 }

@@ -168,7 +168,7 @@ impl Series {
                 }
             }
             Event::Exited { exit, .. } if concerns => {
-                let (started, lives) = self.present.take().expect("what ends was started");
+                let Some((started, lives)) = self.present.take() else { panic!("what ends was not started") };
                 if !(exit.exec_failed || exit.machine || exit.session_end) {
                     self.starts.push(started);
                     self.check();

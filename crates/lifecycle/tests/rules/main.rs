@@ -2,6 +2,7 @@
 //! random histories against a reference model.
 
 mod histories;
+mod ledger;
 mod outside;
 mod reference;
 mod reports;

@@ -1,11 +1,12 @@
 //! A second opinion: the same rules thought from the other end.
 //!
 //! Where the core has phases, this has a process (none, asked for, alive) and, while there is none, a reason why
-//! not. Where the core has counters, this keeps the whole history and counts anew each time. It is slow, it knows
+//! not. Where the core has counters, this keeps a ledger and counts anew each time. It is slow, it knows
 //! nothing of [`lifecycle`]'s insides, and it must say the same.
 
 use lifecycle::{Answer, Block, Event, Exit, Goal, Millis, Policy, RequestId, Restart, RunId};
 
+use crate::ledger::Ledger;
 use crate::story::{answer, end, goal, kill, spawn};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,21 +43,6 @@ enum Process {
     Ending { why: Why, kill_at: Option<Millis> },
 }
 
-/// What has happened that a budget depends on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Chapter {
-    /// Somebody asked, or it was healthy.
-    Clean,
-    Failed {
-        at: Millis,
-    },
-    Collided {
-        at: Millis,
-    },
-    NotExecuted,
-    Executed,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     policy: Policy,
@@ -64,22 +50,21 @@ pub(crate) struct Model {
     run: u64,
     process: Process,
     waiting: Vec<(u64, Option<Millis>)>,
-    history: Vec<Chapter>,
-    edit: Option<Millis>,
+    ledger: Ledger,
     answers: Vec<lifecycle::Action>,
     acts: Vec<lifecycle::Action>,
 }
 
 impl Model {
     pub(crate) fn new(policy: Policy) -> Self {
+        let ledger = Ledger::new(policy.clone());
         Self {
             policy,
             wanted: false,
             run: 0,
             process: Process::None(Rest::Down),
             waiting: Vec::new(),
-            history: vec![Chapter::Clean],
-            edit: None,
+            ledger,
             answers: Vec::new(),
             acts: Vec::new(),
         }
@@ -133,7 +118,7 @@ impl Model {
                 (Some(Answer::AlreadyStopped), None)
             }
             (Process::None(_), true) => {
-                self.clean_slate();
+                self.ledger.clean_slate();
                 self.make();
                 (None, Some(now + self.policy.start_timeout_ms))
             }
@@ -149,7 +134,7 @@ impl Model {
                 (None, Some(now + self.policy.start_timeout_ms))
             }
             (_, true) => {
-                self.clean_slate();
+                self.ledger.clean_slate();
                 self.end_it(Why::Restart, now);
                 let until = now + self.policy.stop_allowance_ms + self.policy.start_timeout_ms;
                 self.waiting.iter_mut().for_each(|waiter| waiter.1 = Some(until));
@@ -193,7 +178,7 @@ impl Model {
             (Event::Dead { .. }, Process::Alive { health: Health::NotYet { .. }, .. }) => {}
             (Event::Dead { .. }, Process::Alive { born, health }) => {
                 if self.policy.restart != Restart::Never {
-                    self.judge_health(now - born);
+                    self.ledger.judge_health(now - born);
                     self.end_it(Why::Dead, now);
                 } else if health == Health::Good {
                     self.process = Process::Alive { born, health: Health::Silent };
@@ -234,10 +219,10 @@ impl Model {
         } else if exit.exec_failed {
             self.obstruct(Block::Exec, by_hand, now);
         } else if exit.collision {
-            self.history.push(Chapter::Collided { at: now });
+            self.ledger.collided(now);
             self.obstruct(Block::Port, by_hand, now);
         } else {
-            self.judge_health(lived);
+            self.ledger.judge_health(lived);
             self.tell(Answer::Failed);
             match self.policy.restart {
                 Restart::Never | Restart::OnFailure if exit.clean => {
@@ -271,23 +256,23 @@ impl Model {
     fn notice(&mut self, event: Event, now: Millis) {
         match (event, self.process) {
             (Event::Unblocked, Process::None(Rest::Blocked(why, retry))) => {
-                let at = self.not_before().max(now);
+                let at = self.ledger.not_before().max(now);
                 self.process =
                     Process::None(Rest::Blocked(why, Some(retry.map_or(at, |retry| retry.min(at)))));
             }
             (Event::SourceChanged, Process::None(Rest::Until(until))) => {
-                let at = self.edited(now, until);
+                let at = self.ledger.edited(now, until);
                 self.process = Process::None(Rest::Until(at));
             }
             (
                 Event::SourceChanged,
                 Process::None(Rest::Blocked(why @ (Block::Exec | Block::Refused), retry)),
             ) => {
-                let at = self.edited(now, retry.unwrap_or(Millis::MAX));
+                let at = self.ledger.edited(now, retry.unwrap_or(Millis::MAX));
                 self.process = Process::None(Rest::Blocked(why, Some(at)));
             }
             (Event::SourceChanged, Process::None(Rest::GaveUp)) if self.policy.restart != Restart::Never => {
-                let at = self.edited(now, Millis::MAX);
+                let at = self.ledger.edited(now, Millis::MAX);
                 self.process = Process::None(Rest::Until(at));
             }
             (Event::External { present: true }, Process::None(Rest::Until(_) | Rest::Blocked(..))) => {
@@ -298,7 +283,8 @@ impl Model {
                 self.process = Process::None(Rest::ByHand);
             }
             (Event::External { present: false }, Process::None(Rest::ByHand)) => {
-                let rest = if self.wanted { Rest::Until(self.not_before().max(now)) } else { Rest::Down };
+                let rest =
+                    if self.wanted { Rest::Until(self.ledger.not_before().max(now)) } else { Rest::Down };
                 self.process = Process::None(rest);
             }
             (Event::External { present }, Process::Asked { unwanted: None, .. }) => {
@@ -371,20 +357,7 @@ impl Model {
         }
         let retry = match why {
             Block::Machine => Some(now + 1_000),
-            Block::Exec => {
-                self.history.push(Chapter::NotExecuted);
-                let row = self
-                    .history
-                    .iter()
-                    .rev()
-                    .take_while(|c| **c != Chapter::Executed && **c != Chapter::Clean);
-                let row = row.filter(|c| **c == Chapter::NotExecuted).count();
-                let mut pause = 1_000;
-                for _ in 1..row {
-                    pause = (pause * 2).min(self.policy.cap_ms.max(9_000));
-                }
-                Some(now + pause)
-            }
+            Block::Exec => Some(now + self.ledger.not_executed()),
             Block::Port | Block::After | Block::Refused => None,
         };
         self.process = Process::None(Rest::Blocked(why, retry));
@@ -393,59 +366,10 @@ impl Model {
         }
     }
 
-    fn judge_health(&mut self, lived: Millis) {
-        self.history.push(Chapter::Executed);
-        if lived >= self.policy.healthy_after_ms {
-            self.history.push(Chapter::Clean);
-        }
-    }
-
     fn fail(&mut self, now: Millis) {
-        self.history.push(Chapter::Failed { at: now });
-        let failures = self.series().filter(|c| matches!(c, Chapter::Failed { .. })).count();
-        let given_up = self.policy.start_limit.is_some_and(|limit| failures >= limit as usize);
-        self.process = Process::None(if given_up { Rest::GaveUp } else { Rest::Until(self.not_before()) });
-    }
-
-    fn clean_slate(&mut self) {
-        self.history.push(Chapter::Clean);
-        self.edit = None;
-    }
-
-    /// What has happened since the slate was last clean.
-    fn series(&self) -> impl Iterator<Item = &Chapter> {
-        self.history.iter().rev().take_while(|chapter| **chapter != Chapter::Clean)
-    }
-
-    /// The distance that the last end of the series asks for.
-    fn not_before(&self) -> Millis {
-        let ends: Vec<Millis> = self
-            .series()
-            .filter_map(|chapter| match chapter {
-                Chapter::Failed { at } | Chapter::Collided { at } => Some(*at),
-                Chapter::Clean | Chapter::NotExecuted | Chapter::Executed => None,
-            })
-            .collect();
-        let Some(last) = ends.first() else { return 0 };
-        let first = self.policy.first_ms;
-        let mut pause = first;
-        for number in 2..=ends.len() {
-            pause = if number == 2 { (first * 2).max(250) } else { pause * 2 };
-            pause = pause.min(self.policy.cap_ms.max(9_000)).max(first);
-        }
-        last + pause
-    }
-
-    fn edited(&mut self, now: Millis, planned: Millis) -> Millis {
-        let at = match self.edit {
-            Some(edit) if edit > now => edit,
-            Some(edit) if edit + 1_000 > now => edit + 1_000,
-            _ => now,
-        };
-        if at < planned {
-            self.edit = Some(at);
-        }
-        at.min(planned)
+        let given_up = self.ledger.failed(now);
+        self.process =
+            Process::None(if given_up { Rest::GaveUp } else { Rest::Until(self.ledger.not_before()) });
     }
 
     fn tell(&mut self, what: Answer) {

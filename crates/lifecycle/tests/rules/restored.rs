@@ -1,6 +1,6 @@
 //! A daemon that comes back: everything goes on as if it had never been away.
 
-use lifecycle::{Answer, Block, Event, Exit, Goal, Policy, Restart, Restored, RunId, Service};
+use lifecycle::{Answer, Block, Event, Exit, Goal, Policy, Restored, RunId, Service};
 
 use crate::story::*;
 
@@ -150,13 +150,13 @@ fn a_run_believed_alive_may_never_have_lived() {
 
 #[test]
 fn run_numbers_go_on_from_the_highest() {
-    let run = RunId(3);
-    let service =
-        Service::restore(Goal::Up, RunId(9), Restored::Ended { run, exit: Exit::FAILURE, uptime_ms: 0 }, NOW);
-    Story::restored(service, Policy { restart: Restart::Always, ..policy() }).then(
-        NOW,
-        Event::Deadline,
-        &[spawn(10)],
-        "spawning 10",
-    );
+    for (last, run) in [(9, 3), (3, 9)] {
+        let run = RunId(run);
+        let ended = Restored::Ended { run, exit: Exit::FAILURE, uptime_ms: 0 };
+        let service = Service::restore(Goal::Up, RunId(last), ended, NOW);
+        Story::restored(service, policy()).then(NOW, Event::Deadline, &[spawn(10)], "spawning 10");
+    }
+    let alive = Restored::Alive { run: RunId(9), ready: true, stopping: false, uptime_ms: 0 };
+    let service = Service::restore(Goal::Up, RunId(3), alive, NOW);
+    Story::restored(service, policy()).then(NOW, crash(9), &[spawn(10)], "spawning 10");
 }
