@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use interprocess::local_socket::Stream;
 use run::layout::HostDir;
 use wire::{
-    DaemonInfo, ErrorObject, Frame, Hello, HelloAnswer, Notification, PROTOCOL, Request, ResponseFrame,
-    Snapshot, StartParams, StatusParams, StopParams, Text, VerbAnswer, WhyAnswer, WhyParams, code,
+    DaemonInfo, ErrorObject, Frame, Hello, HelloAnswer, PROTOCOL, Request, ResponseFrame, Snapshot,
+    StartParams, StatusParams, StopParams, Text, VerbAnswer, WhyAnswer, WhyParams, code,
 };
 
+use crate::changes::{Changes, snapshot_of};
 use crate::lines::{Lines, Received};
 use crate::{ANSWER_TIMEOUT, CallError, ConnectError, Locations, StartDaemon, StartError, connect, start};
 
@@ -21,12 +22,13 @@ const MAX_KEPT: usize = 16;
 /// A connection to the daemon. One call at a time.
 #[derive(Debug)]
 pub struct Client {
-    lines: Lines,
+    pub(crate) lines: Lines,
     next_id: u64,
     daemon: DaemonInfo,
     protocol: u32,
     host: HostDir,
-    kept: VecDeque<Snapshot>,
+    /// Changes that came while another call waited.
+    pub(crate) kept: VecDeque<Snapshot>,
 }
 
 /// Who is told while a `start`, `stop` or `restart` waits.
@@ -55,10 +57,29 @@ impl Client {
     /// [`ConnectError::NotRunning`] when there is none; within about two seconds something else when there is
     /// one that cannot be used.
     pub fn connect(locations: &Locations) -> Result<Self, ConnectError> {
+        Self::connect_asking(locations, None)
+    }
+
+    /// [`Client::connect`] and [`Client::status`] in one round trip, for whoever asks often and wants no more.
+    ///
+    /// # Errors
+    /// The outer one as [`Client::connect`], the inner one as [`Client::status`].
+    pub fn connect_for_status(
+        locations: &Locations,
+        root: Option<&Path>,
+    ) -> Result<(Self, Result<Snapshot, CallError>), ConnectError> {
+        let request = Request::Status(StatusParams { root: root.map(Text::from) });
+        let mut client = Self::connect_asking(locations, Some(&request))?;
+        let snapshot = client.answer(client.next_id, Some(ANSWER_TIMEOUT), &mut ());
+        Ok((client, snapshot))
+    }
+
+    /// Connects; `ahead` is sent together with `hello`, its answer is left to the caller.
+    fn connect_asking(locations: &Locations, ahead: Option<&Request>) -> Result<Self, ConnectError> {
         let begun = Instant::now();
         loop {
             let (stream, host) = connect::find(locations, ANSWER_TIMEOUT)?;
-            match Self::greet(stream, host) {
+            match Self::greet(stream, host, ahead) {
                 // It was about to go away. Whether another one takes its place shows at the next look.
                 Err(ConnectError::Hello { source: CallError::Gone, .. })
                     if begun.elapsed() < ANSWER_TIMEOUT =>
@@ -78,8 +99,12 @@ impl Client {
         start::connect_or_start(locations, daemon)
     }
 
-    /// `hello` on a fresh connection.
-    pub(crate) fn greet(stream: Stream, host: HostDir) -> Result<Self, ConnectError> {
+    /// `hello` on a fresh connection, and with it a request whose answer is left to the caller.
+    pub(crate) fn greet(
+        stream: Stream,
+        host: HostDir,
+        ahead: Option<&Request>,
+    ) -> Result<Self, ConnectError> {
         let mut client = Self {
             lines: Lines::new(stream),
             next_id: 0,
@@ -92,17 +117,10 @@ impl Client {
             protocol: PROTOCOL,
             client: format!("pipd-client {}", env!("CARGO_PKG_VERSION")),
         });
-        let HelloAnswer { protocol, daemon } =
-            client.call_within(&hello, ANSWER_TIMEOUT).map_err(|error| match error {
-                CallError::Timeout(waited) => connect::explain_silence(&client.host, None, waited),
-                CallError::Refused(refusal) if refusal.code == code::VERSION => {
-                    ConnectError::Version(refusal.message)
-                }
-                CallError::Refused(refusal) if refusal.code == code::GOING_AWAY => {
-                    ConnectError::Hello { socket: client.host.socket(), source: CallError::Gone }
-                }
-                source => ConnectError::Hello { socket: client.host.socket(), source },
-            })?;
+        let answer = client
+            .send(std::iter::once(&hello).chain(ahead), ANSWER_TIMEOUT)
+            .and_then(|first| client.answer(first, Some(ANSWER_TIMEOUT), &mut ()));
+        let HelloAnswer { protocol, daemon } = answer.map_err(|error| client.no_greeting(error))?;
         if !(PROTOCOL.min..=PROTOCOL.max).contains(&protocol) {
             return Err(ConnectError::Version(format!(
                 "it speaks protocol {protocol}, this client {} to {}",
@@ -112,6 +130,20 @@ impl Client {
         client.daemon = daemon;
         client.protocol = protocol;
         Ok(client)
+    }
+
+    /// What a failed `hello` says about the daemon.
+    fn no_greeting(&self, error: CallError) -> ConnectError {
+        match error {
+            CallError::Timeout(waited) => connect::explain_silence(&self.host, None, waited),
+            CallError::Refused(refusal) if refusal.code == code::VERSION => {
+                ConnectError::Version(refusal.message)
+            }
+            CallError::Refused(refusal) if refusal.code == code::GOING_AWAY => {
+                ConnectError::Hello { socket: self.host.socket(), source: CallError::Gone }
+            }
+            source => ConnectError::Hello { socket: self.host.socket(), source },
+        }
     }
 
     /// Who answers.
@@ -148,7 +180,7 @@ impl Client {
 
     /// Every change after [`Client::subscribe`], as it comes.
     pub fn changes(&mut self) -> Changes<'_> {
-        Changes { client: self }
+        Changes::of(self)
     }
 
     /// Wants services up. Returns when each is ready, failed, blocked or out of time.
@@ -247,10 +279,38 @@ impl Client {
         limit: Option<Duration>,
         progress: &mut dyn Progress,
     ) -> Result<T, CallError> {
-        self.next_id += 1;
-        let id = self.next_id;
-        let line = wire::request_line(id, request).map_err(|error| CallError::Garbage(error.to_string()))?;
-        self.lines.send(&line, limit.unwrap_or(ANSWER_TIMEOUT).min(ANSWER_TIMEOUT))?;
+        let id = self.send([request], limit.unwrap_or(ANSWER_TIMEOUT).min(ANSWER_TIMEOUT))?;
+        self.answer(id, limit, progress)
+    }
+
+    /// Sends requests as one piece; returns the id of the first.
+    fn send<'a>(
+        &mut self,
+        requests: impl IntoIterator<Item = &'a Request>,
+        timeout: Duration,
+    ) -> Result<u64, CallError> {
+        let first = self.next_id + 1;
+        let mut lines = Vec::new();
+        for request in requests {
+            self.next_id += 1;
+            let line = wire::request_line(self.next_id, request)
+                .map_err(|error| CallError::Garbage(error.to_string()))?;
+            if line.len() > wire::MAX_LINE_BYTES + 1 {
+                return Err(CallError::TooLong(line.len() - 1));
+            }
+            lines.extend(line);
+        }
+        self.lines.send(&lines, timeout)?;
+        Ok(first)
+    }
+
+    /// Waits for the answer to the request with this id.
+    fn answer<T: serde::de::DeserializeOwned>(
+        &mut self,
+        id: u64,
+        limit: Option<Duration>,
+        progress: &mut dyn Progress,
+    ) -> Result<T, CallError> {
         let begun = Instant::now();
         let deadline = limit.and_then(|limit| begun.checked_add(limit));
         let mut next_tick = progress.interval().map(|interval| begun + interval);
@@ -289,7 +349,7 @@ impl Client {
         }
     }
 
-    fn read(&self, line: &[u8]) -> Result<Frame, CallError> {
+    pub(crate) fn read(&self, line: &[u8]) -> Result<Frame, CallError> {
         wire::decode(line).map_err(|error| CallError::Garbage(error.error.message))
     }
 
@@ -315,59 +375,4 @@ fn finish<T: serde::de::DeserializeOwned>(answer: ResponseFrame) -> Result<T, Ca
         return Err(CallError::Refused(refusal));
     }
     answer.into_result().map_err(|ErrorObject { message, .. }| CallError::Garbage(message))
-}
-
-fn snapshot_of(notification: Notification) -> Result<Option<Snapshot>, CallError> {
-    if notification.method != "status.changed" {
-        return Ok(None); // of a newer daemon
-    }
-    serde_json::from_value(notification.params)
-        .map(Some)
-        .map_err(|error| CallError::Garbage(format!("status.changed: {error}")))
-}
-
-/// The changes after a [`Client::subscribe`]. Ends with the connection.
-#[derive(Debug)]
-pub struct Changes<'a> {
-    client: &'a mut Client,
-}
-
-impl Changes<'_> {
-    /// The next change, waited for at most so long; `None` when there was none.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub fn next_within(&mut self, limit: Duration) -> Result<Option<Snapshot>, CallError> {
-        self.next_until(Instant::now().checked_add(limit))
-    }
-
-    fn next_until(&mut self, deadline: Option<Instant>) -> Result<Option<Snapshot>, CallError> {
-        if let Some(snapshot) = self.client.kept.pop_front() {
-            return Ok(Some(snapshot));
-        }
-        loop {
-            match self.client.lines.receive(deadline)? {
-                Received::Nothing => return Ok(None),
-                Received::Line(line) => {
-                    if let Frame::Notification(notification) = self.client.read(&line)?
-                        && let Some(snapshot) = snapshot_of(notification)?
-                    {
-                        return Ok(Some(snapshot));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Iterator for Changes<'_> {
-    type Item = Result<Snapshot, CallError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.next_until(None) {
-            Ok(snapshot) => snapshot.map(Ok),
-            Err(CallError::Gone) => None,
-            Err(error) => Some(Err(error)),
-        }
-    }
 }

@@ -17,13 +17,15 @@
 
 mod ancestry;
 mod calls;
+mod changes;
 mod connect;
 mod error;
 mod lines;
 mod locations;
 mod start;
 
-pub use calls::{Changes, Client, Progress};
+pub use calls::{Client, Progress};
+pub use changes::Changes;
 pub use error::{CallError, ConnectError, LocateError, StartError};
 pub use locations::Locations;
 pub use start::{StartDaemon, find_daemon};

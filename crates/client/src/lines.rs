@@ -37,13 +37,10 @@ impl Lines {
         Self { stream, buffer: Vec::new(), taken: 0, searched: 0, timeout: None }
     }
 
-    /// Writes a whole line, newline included.
-    pub(crate) fn send(&mut self, line: &[u8], timeout: Duration) -> Result<(), CallError> {
-        if line.len() > wire::MAX_LINE_BYTES + 1 {
-            return Err(CallError::TooLong(line.len() - 1));
-        }
+    /// Writes whole lines, newlines included.
+    pub(crate) fn send(&mut self, lines: &[u8], timeout: Duration) -> Result<(), CallError> {
         self.stream.set_send_timeout(Some(timeout)).map_err(CallError::Io)?;
-        (&self.stream).write_all(line).map_err(|error| match error.kind() {
+        (&self.stream).write_all(lines).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CallError::Timeout(timeout),
             io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionReset

@@ -88,7 +88,7 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
     let mut pause = Pause::new();
     loop {
         let held = match connect::look_everywhere(locations)? {
-            (Found::Stream(stream), Some(host)) => match Client::greet(stream, host.clone()) {
+            (Found::Stream(stream), Some(host)) => match Client::greet(stream, host.clone(), None) {
                 Ok(client) => return Ok(client),
                 // It was about to go away: the next one is waited for, or started.
                 Err(ConnectError::Hello { source: CallError::Gone, .. }) => Some(host),

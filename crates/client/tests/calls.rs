@@ -83,6 +83,24 @@ fn a_waiting_start_hands_on_what_changes_meanwhile() {
 }
 
 #[test]
+fn greeting_and_status_take_one_round_trip() {
+    let fake = Fake::new(|_| {
+        // The answer to `hello` comes only after the next request: nobody may wait for it before.
+        let mut greeting = None;
+        Box::new(move |frame| match &frame.request {
+            Request::Hello(_) => {
+                greeting = fake::greet(frame);
+                Some(Vec::new())
+            }
+            _ => Some(vec![greeting.take().unwrap_or_default(), ok(frame, &snapshot(5))]),
+        })
+    });
+    let (client, snapshot) = Client::connect_for_status(&fake.locations(), None).unwrap();
+    assert_eq!(client.daemon().pid, 4711);
+    assert_eq!(snapshot.unwrap().generation, 5);
+}
+
+#[test]
 fn changes_end_with_the_connection() {
     let fake = Fake::new(|_| {
         Box::new(|frame| match &frame.request {

@@ -13,9 +13,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     disable_help_subcommand = true,
     propagate_version = false,
+    max_term_width = 100,
     after_help = "\
-Without pipd.toml, JupyterLab is served when it is installed, and server.py, main.py or app.py when it serves.
-Exit codes: 0 ok, 1 failed, 2 usage, 3 blocked, 4 timeout, 5 pipd unreachable, 6 busy, 7 interrupted."
+Without pipd.toml, JupyterLab is served when it is installed, and server.py, main.py or
+app.py when it serves.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 blocked, 4 timeout, 5 pipd unreachable, 6 busy,
+7 interrupted."
 )]
 pub(crate) struct Cli {
     /// What to do
@@ -308,7 +311,29 @@ pub(crate) enum Shell {
 /// # Errors
 /// Also for `--help` and `--version`, as clap has it.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(arguments)
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match quick(&arguments) {
+        Some(cli) => Ok(cli),
+        None => Cli::try_parse_from(arguments),
+    }
+}
+
+/// What editors and prompts call many times a minute, without the cost of building every verb's grammar.
+/// Must mean exactly what the grammar says; a test compares the two.
+fn quick(arguments: &[OsString]) -> Option<Cli> {
+    let mut words = arguments.iter().skip(1).map(|word| word.to_str().unwrap_or_default());
+    if words.next() != Some("status") {
+        return None;
+    }
+    let mut status = Status::default();
+    for word in words {
+        match word {
+            "--json" if !status.json => status.json = true,
+            "--all" | "-a" if !status.all => status.all = true,
+            _ => return None,
+        }
+    }
+    Some(Cli { command: Command::Status(status) })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -327,5 +352,47 @@ fn since(text: &str) -> Result<Since, String> {
         Err(expected) => {
             duration(text.strip_suffix("ago").unwrap_or(text).trim()).map(Since::Ago).map_err(|_| expected)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_quick_way_means_what_the_grammar_says() {
+        for line in
+            ["pipctl status", "pipctl status --json", "pipctl status -a --json", "pipctl status --all"]
+        {
+            let quick = quick(&words(line)).unwrap();
+            let full = Cli::try_parse_from(words(line)).unwrap();
+            assert_eq!(format!("{quick:?}"), format!("{full:?}"), "{line}");
+        }
+        for line in
+            ["pipctl", "pipctl status --json --json", "pipctl status x", "pipctl start", "pipctl status -l"]
+        {
+            assert!(quick(&words(line)).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("-3s").is_err());
+        assert_eq!(since("10m"), Ok(Since::Ago(Duration::from_secs(600))));
+        assert_eq!(since("10m ago"), Ok(Since::Ago(Duration::from_secs(600))));
+        assert!(matches!(since("12:00:00"), Ok(Since::At(_))));
+        assert!(matches!(since("2026-01-31"), Ok(Since::At(_))));
     }
 }

@@ -458,7 +458,8 @@ fn wrong_usage_is_exit_2_and_help_is_0() {
     }
     let said = place.run("--help");
     assert_eq!(said.exit, Exit::Ok);
-    insta::assert_snapshot!(said.out);
+    // Where lines break depends on the terminal the test runs in.
+    insta::assert_snapshot!(said.out.split_whitespace().collect::<Vec<_>>().join(" "));
     for verb in
         ["start", "stop", "restart", "status", "logs", "url", "open", "why", "list", "daemon", "version"]
     {

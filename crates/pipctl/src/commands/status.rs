@@ -33,17 +33,17 @@ pub(crate) fn run(
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
-    let mut client = match client::Client::connect(&surroundings.locations()?) {
-        Ok(client) => client,
-        Err(error) => return not_running(&error, args.json, terminal),
-    };
     let root = match &args.workspace {
         _ if args.all => None,
         named @ cli::Workspace { workspace: Some(_) } => Some(find::root(named, surroundings)?.path),
         // Outside of any workspace the question can only be about all of them.
         here => find::root(here, surroundings).ok().map(|root| root.path),
     };
-    let snapshot = client.status(root.as_deref())?;
+    let locations = surroundings.locations()?;
+    let (client, snapshot) = match client::Client::connect_for_status(&locations, root.as_deref()) {
+        Ok((client, snapshot)) => (client, snapshot?),
+        Err(error) => return not_running(&error, args.json, terminal),
+    };
     let exit = snapshot.workspaces.iter().map(exit_of).fold(Exit::Ok, Exit::worst);
     if args.json {
         terminal.print_json(&Running { running: true, daemon: client.daemon(), snapshot: &snapshot })?;

@@ -157,13 +157,12 @@ fn what_was_found() {
     let spec = WorkspaceSpec {
         root: "/home/ada/ws".into(),
         env: Default::default(),
-        services: vec![
-            serde_json::from_value(
-                json!({"name": "jupyter", "argv": [], "cwd": "/", "found": "jupyterlab is installed"}),
-            )
-            .unwrap(),
+        services: Vec::new(),
+        notes: vec![
+            "workspace: /home/ada/ws (.venv)".into(),
+            "python: .venv/bin/python".into(),
+            "jupyter: jupyterlab is installed".into(),
         ],
-        notes: vec!["Python 3.12 in .venv".into()],
         warnings: vec!["server.py calls serve() on port 8888".into()],
     };
     insta::assert_snapshot!(plain(&super::notes(&spec)));

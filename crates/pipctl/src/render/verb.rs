@@ -20,15 +20,9 @@ pub(crate) enum Verb {
 
 /// What was found and why, before anything is started.
 pub(crate) fn notes(spec: &WorkspaceSpec) -> String {
-    let mut text = format!("{}\n", Styled(plain(&spec.root.to_string_lossy()), STRONG));
+    let mut text = String::new();
     for note in &spec.notes {
-        text.push_str(&format!("  {}\n", Styled(plain(note), FAINT)));
-    }
-    for service in &spec.services {
-        if !service.found.is_empty() {
-            let line = format!("{}: {}", service.name, plain(&service.found));
-            text.push_str(&format!("  {}\n", Styled(line, FAINT)));
-        }
+        text.push_str(&format!("{}\n", Styled(plain(note), FAINT)));
     }
     text.push_str(&status::warnings(&spec.warnings));
     text
