@@ -102,6 +102,8 @@ impl Daemon {
             None => Found::Nothing,
         };
         let (run, now) = (RunId(last), self.clock.now());
+        let healthy_after = self.service(key).map_or(0, |service| service.policy.healthy_after_ms);
+        let failures = failures_before(hosts, key, last, healthy_after);
         let Some(service) = self.service_mut(key) else { return };
         let goal = match service.goal {
             Goal::Up => lifecycle::Goal::Up,
@@ -112,9 +114,10 @@ impl Daemon {
             Found::Ended(exited) => {
                 let (exit, view) = recover::ended(&exited);
                 service.last_exit = Some(view);
-                let restored = if goal == lifecycle::Goal::Down {
+                // An end that was asked for while the service is wanted: a restart or a session that ended half-way.
+                let restored = if goal == lifecycle::Goal::Down || exited.asked {
                     Restored::Nothing
-                } else if exit.clean && !exited.asked {
+                } else if exit.clean {
                     Restored::Finished
                 } else {
                     Restored::Ended { run, exit, uptime_ms: exited.uptime_ms }
@@ -126,7 +129,8 @@ impl Daemon {
                 (restored, Some((dir, recovered)))
             }
         };
-        service.core = lifecycle::Service::restore(goal, run, restored, now);
+        service.core =
+            lifecycle::Service::restore(goal, run, restored, now).with_history(failures, u64::from(failures));
         if let Some((dir, recovered)) = recovered {
             service.live = Some(placeholder(run, dir));
             self.on_recovered(key, run, recovered);
@@ -135,6 +139,25 @@ impl Daemon {
         self.step(key, Event::Deadline);
     }
 }
+
+/// Failures in a row before the last run: a new daemon goes on with the restart budget of the one before.
+fn failures_before(hosts: &[HostDir], key: &Key, last: u64, healthy_after_ms: u64) -> u32 {
+    let folders: Vec<_> =
+        hosts.iter().map(|host| host.workspace(&key.workspace).service(&key.service)).collect();
+    let failed = |number: &u64| {
+        let read = |folder: &run::layout::ServiceDir| {
+            record::read::<Exited>(&folder.run(*number).exited()).ok().flatten()
+        };
+        folders.iter().find_map(read).is_some_and(|exited| {
+            !exited.asked && exited.cause != wire::ExitCause::Code(0) && exited.uptime_ms < healthy_after_ms
+        })
+    };
+    let count = (1..last).rev().take_while(failed).take(LOOKED_BACK).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Runs looked back at.
+const LOOKED_BACK: usize = 20;
 
 fn look(dir: RunDir, shim_program: &Path) -> Found {
     // Runs of another boot are history: whatever has their numbers now is somebody else.

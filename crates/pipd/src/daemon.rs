@@ -226,6 +226,9 @@ impl Daemon {
     }
 }
 
+/// Inputs handled in one turn at most; then readers have theirs.
+const BATCH: usize = 256;
+
 /// Runs until the daemon is to end.
 pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Input>) {
     loop {
@@ -245,7 +248,9 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
         };
         {
             let mut daemon = daemon.borrow_mut();
-            if let Some(input) = input {
+            // What has been reported counts before what time alone would conclude: after a suspend both wait here.
+            let waiting = std::iter::from_fn(|| inputs.try_recv().ok()).take(BATCH);
+            for input in input.into_iter().chain(waiting) {
                 daemon.handle(input);
             }
             daemon.on_deadline();

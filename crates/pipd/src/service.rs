@@ -108,7 +108,7 @@ impl Service {
 
     /// Takes a specification over, at once when no run lives, else for the next one.
     pub(crate) fn configure(&mut self, spec: ServiceSpec) {
-        if self.spec == spec {
+        if same_but_for_path(&self.spec, &spec) {
             self.next_spec = None;
         } else if self.core.run().is_some() {
             self.next_spec = Some(spec);
@@ -146,6 +146,17 @@ impl Service {
     pub(crate) fn is_live(&self, run: RunId) -> bool {
         self.live.as_ref().is_some_and(|live| live.run == run)
     }
+}
+
+/// Whether two specifications want the same. The search path is the caller's shell's, and another shell is no
+/// other configuration.
+fn same_but_for_path(one: &ServiceSpec, other: &ServiceSpec) -> bool {
+    let without_path = |spec: &ServiceSpec| {
+        let mut spec = spec.clone();
+        spec.env.remove("PATH");
+        spec
+    };
+    one == other || without_path(one) == without_path(other)
 }
 
 fn policy_of(spec: &ServiceSpec) -> lifecycle::Policy {
