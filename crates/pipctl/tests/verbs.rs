@@ -441,6 +441,11 @@ fn completions_know_the_services() {
         assert_eq!(said.exit, Exit::Ok);
         assert!(said.out.contains("pipctl complete-services"), "{shell}");
     }
+    let zsh = place.run("completions zsh").out;
+    assert!(zsh.starts_with("#compdef pipctl\n"), "{zsh}");
+    let services = zsh.lines().filter(|line| line.contains(":_pipctl_services'"));
+    // start, stop, restart, logs, url, open, why
+    assert_eq!(services.count(), 7, "{zsh}");
     let (place, _host) = nowhere();
     let said = place.run("complete-services");
     assert_eq!((said.exit, said.out, said.err), (Exit::Ok, String::new(), String::new()));

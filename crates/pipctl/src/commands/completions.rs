@@ -20,16 +20,31 @@ pub(crate) fn run(args: &Completions, terminal: &mut Terminal<'_>) -> Result<Exi
     };
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "pipctl", &mut script);
-    let mut text = String::from_utf8_lossy(&script).into_owned();
-    if args.shell == Shell::Zsh {
-        // Arguments called SERVICE are completed by our function instead of by files.
-        text = text
-            .replace(":_default'", ":_pipctl_services'")
-            .replace(":_default' \\", ":_pipctl_services' \\");
-    }
-    text.push_str(names);
+    let script = String::from_utf8_lossy(&script);
+    let text = match args.shell {
+        Shell::Zsh => zsh(&script, names),
+        Shell::Bash | Shell::Fish => format!("{script}{names}"),
+    };
     terminal.print(&text)?;
     Ok(Exit::Ok)
+}
+
+/// Arguments that are services are completed by our function, which must stand before the script's own call at
+/// its end: zsh runs the file as the first completion.
+fn zsh(script: &str, names: &str) -> String {
+    let (head, rest) = script.split_once('\n').unwrap_or(("", script));
+    let mut text = format!("{head}\n{names}\n");
+    for line in rest.lines() {
+        let is_service =
+            ["'*::services", "'::service", "':service"].iter().any(|begin| line.starts_with(begin));
+        if is_service {
+            text.push_str(&line.replace(":_default'", ":_pipctl_services'"));
+        } else {
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// The names of the workspace's services, one a line. Silent about every mistake: a person is typing.

@@ -8,7 +8,9 @@ _pipctl_with_services() {
             case "${COMP_WORDS[COMP_CWORD - 1]}" in
             -w | --workspace | --timeout | -n | --lines | --since | --stream) ;;
             *)
-                mapfile -t COMPREPLY < <(compgen -W "$(command pipctl complete-services 2>/dev/null)" -- "$word")
+                # Names of services hold no blanks.
+                # shellcheck disable=SC2207
+                COMPREPLY=($(compgen -W "$(command pipctl complete-services 2>/dev/null)" -- "$word"))
                 return 0
                 ;;
             esac
