@@ -46,11 +46,12 @@ pub(crate) struct Ending {
     phase: Option<Phase>,
     next: Instant,
     ended: Instant,
+    complained: bool,
 }
 
 impl Ending {
     pub(crate) fn new(cause: ExitCause, now: Instant) -> Self {
-        Self { cause, at_ms: Stamp::now().as_ms(), phase: None, next: now, ended: now }
+        Self { cause, at_ms: Stamp::now().as_ms(), phase: None, next: now, ended: now, complained: false }
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -195,8 +196,11 @@ impl Ending {
                 (Phase::Done, false)
             }
             Err(error) => {
-                crate::say(&error);
-                if !shim.clients.is_empty() {
+                if !std::mem::replace(&mut self.complained, true) {
+                    crate::say(&error);
+                }
+                // With a daemon to tell, or with the whole folder removed, nobody waits for a record.
+                if !shim.clients.is_empty() || !shim.dir.path().exists() {
                     shim.clients.tell(&report);
                     return (Phase::Done, false);
                 }
