@@ -20,7 +20,7 @@ use crate::{ANSWER_TIMEOUT, CallError, Client, ConnectError, Locations, StartErr
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After this time without a daemon, a shim that was asked for one is not waited for any longer.
-const SHIM_TIMEOUT: Duration = Duration::from_secs(2);
+const SHIM_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Size at which the daemon's own log is set aside, in bytes.
 const MAX_LOG_BYTES: u64 = 5 << 20;

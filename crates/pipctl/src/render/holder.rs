@@ -4,6 +4,24 @@ use wire::HolderView;
 
 use super::table::plain;
 
+/// The holders the reason does not name already.
+pub(crate) fn unnamed<'a>(
+    holders: &'a [HolderView],
+    detail: Option<&'a str>,
+) -> impl Iterator<Item = &'a HolderView> {
+    holders.iter().filter(move |holder| {
+        let named = |pid: i32| detail.is_some_and(|detail| names_pid(detail, pid));
+        !holder.pid.is_some_and(named)
+    })
+}
+
+fn names_pid(detail: &str, pid: i32) -> bool {
+    let name = format!("pid {pid}");
+    detail
+        .match_indices(&name)
+        .any(|(at, _)| !detail[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()))
+}
+
 /// One line a holder: address, pid, command, user, folder, age.
 pub(crate) fn holder(holder: &HolderView, now_ms: i64) -> String {
     let mut text = plain(&holder.address);
@@ -31,4 +49,18 @@ pub(crate) fn holder(holder: &HolderView, now_ms: i64) -> String {
         text.push_str(&format!("  ({})", more.join(", ")));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_named_once() {
+        let holders = [3000, 300].map(|pid| HolderView { pid: Some(pid), ..HolderView::default() });
+        let left = |detail| unnamed(&holders, detail).filter_map(|holder| holder.pid).collect::<Vec<_>>();
+        assert_eq!(left(None), [3000, 300]);
+        assert_eq!(left(Some("port 1 is held by pid 3000 (x)")), [300]);
+        assert_eq!(left(Some("held by pid 300")), [3000]);
+    }
 }

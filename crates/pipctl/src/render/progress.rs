@@ -34,7 +34,12 @@ fn line(service: &ServiceView, widest: usize, frame: usize, elapsed_ms: u64, wid
         _ if moving => FRAMES[frame % FRAMES.len()],
         _ => '·',
     };
-    let elapsed = if moving { format!(" {}", span(elapsed_ms)) } else { String::new() };
+    // Tenths from the beginning: a number that changes its unit catches the eye.
+    let elapsed = match elapsed_ms {
+        _ if !moving => String::new(),
+        0..10_000 => format!(" {}.{} s", elapsed_ms / 1_000, elapsed_ms % 1_000 / 100),
+        _ => format!(" {}", span(elapsed_ms)),
+    };
     let detail = service.detail.as_deref().and_then(|detail| detail.lines().next()).map(plain);
     let tail = detail.map(|detail| format!("  {detail}")).unwrap_or_default();
     let used = 2 + widest + 2 + phase_word(phase).len() + elapsed.len();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use wire::{Goal, Phase, ServiceView, Snapshot, WorkspaceView};
 
-use super::holder::holder;
+use super::holder::{holder, unnamed};
 use super::style::{BAD, FAINT, LINK, STRONG, Styled, WAITING, phase_style, phase_word};
 use super::table::{Cell, Table, plain};
 use super::{arrow, last_exit, pid};
@@ -101,7 +101,7 @@ fn below(service: &ServiceView, now_ms: i64) -> Vec<String> {
         | Phase::External
         | Phase::Unknown => {}
     }
-    for view in &service.holders {
+    for view in unnamed(&service.holders, service.detail.as_deref()) {
         lines.push(format!("    {}", holder(view, now_ms)));
     }
     lines.extend(service.warnings.iter().map(|warning| warning_line(4, warning)));

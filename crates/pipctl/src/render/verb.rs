@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::{Goal, ServiceOutcome, ServiceResult, VerbAnswer, WorkspaceSpec};
 
-use super::holder::holder;
+use super::holder::{holder, unnamed};
 use super::style::{BAD, FAINT, LINK, STRONG, Styled, outcome as outcome_style, phase_word};
 use super::table::{Cell, Table, plain};
 use super::{arrow, last_exit, status};
@@ -118,7 +118,10 @@ fn below(result: &ServiceResult, now_ms: i64) -> Vec<String> {
         }
         ServiceOutcome::Blocked => {
             detail(&mut lines);
-            lines.extend(service.holders.iter().map(|view| format!("    {}", holder(view, now_ms))));
+            lines.extend(
+                unnamed(&service.holders, service.detail.as_deref())
+                    .map(|view| format!("    {}", holder(view, now_ms))),
+            );
             match &service.hint {
                 Some(hint) => lines.push(arrow(4, hint)),
                 None => lines.push(arrow(4, &format!("pipctl why {name}"))),

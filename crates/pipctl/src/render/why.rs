@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use wire::{RunView, ServiceView, WhyAnswer};
 
-use super::holder::holder;
+use super::holder::{holder, unnamed};
 use super::style::{BAD, FAINT, GOOD, STRONG, Styled, phase_style, phase_word};
 use super::table::{Table, plain};
 use super::{arrow, status};
@@ -40,7 +40,10 @@ fn head(service: &ServiceView, now_ms: i64) -> String {
     if let Some(detail) = &service.detail {
         text.extend(detail.lines().map(|line| format!("  {}\n", plain(line))));
     }
-    text.extend(service.holders.iter().map(|view| format!("  {}\n", holder(view, now_ms))));
+    text.extend(
+        unnamed(&service.holders, service.detail.as_deref())
+            .map(|view| format!("  {}\n", holder(view, now_ms))),
+    );
     text
 }
 
