@@ -17,6 +17,8 @@ pub struct Tree {
     pub members: Vec<ProcessInfo>,
     /// What a person started from a terminal of the run, and all below.
     pub left_running: Vec<ProcessInfo>,
+    /// Process groups of which every process was a member.
+    pub groups: Vec<i32>,
 }
 
 /// Everything that belongs to the run. Reads the environment of every process of this user: milliseconds.
@@ -190,13 +192,21 @@ impl Search<'_> {
     }
 
     fn result(self) -> Tree {
+        let alive = |process: &ProcessInfo| process.state != Liveness::Zombie;
         let with = |role: Role| {
-            let alive = |process: &ProcessInfo| process.state != Liveness::Zombie;
             let chosen =
                 self.table.iter().zip(&self.roles).filter(|(process, is)| **is == role && alive(process));
             chosen.map(|(process, _)| *process).collect()
         };
-        Tree { members: with(Role::Member), left_running: with(Role::Persons) }
+        let mut groups: HashMap<i32, bool> = HashMap::new();
+        for (process, role) in self.table.iter().zip(&self.roles) {
+            // The zombies of a group say nothing about who lives in it.
+            if alive(process) {
+                *groups.entry(process.pgid).or_insert(true) &= *role == Role::Member;
+            }
+        }
+        let groups = groups.into_iter().filter(|&(group, ours)| ours && group > 1).map(|(group, _)| group);
+        Tree { members: with(Role::Member), left_running: with(Role::Persons), groups: groups.collect() }
     }
 }
 

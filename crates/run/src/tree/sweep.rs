@@ -107,6 +107,7 @@ impl Sweep {
         } else {
             if tree.members.len() >= BOMB {
                 tree = self.stop_all(tree)?;
+                signal_groups(&tree, Signal::SIGKILL);
             }
             let hopeless = self.kill(&tree.members, now);
             if hopeless {
@@ -138,6 +139,7 @@ impl Sweep {
         let mut stopped = std::collections::HashSet::new();
         for _ in 0..STOP_ROUNDS {
             let mut anybody_new = false;
+            signal_groups(&tree, Signal::SIGSTOP);
             for process in &tree.members {
                 if stopped.insert((process.pid, process.start)) {
                     anybody_new = true;
@@ -208,6 +210,15 @@ pub fn sweep(scope: Scope, grace: Duration) -> io::Result<Swept> {
             Step::Again(at) => std::thread::sleep(at.saturating_duration_since(Instant::now())),
             Step::Done(swept) => return Ok(swept),
         }
+    }
+}
+
+/// To whole groups, in one stroke each: a process that forks without end cannot run ahead of it, and thousands
+/// of runnable processes leave little time for one signal each. A group has its number as long as anybody is
+/// in it, and all of these were members a moment ago.
+fn signal_groups(tree: &Tree, signal: Signal) {
+    for &group in &tree.groups {
+        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), signal);
     }
 }
 
