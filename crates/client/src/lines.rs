@@ -8,7 +8,11 @@ use interprocess::local_socket::traits::Stream as _;
 
 use crate::CallError;
 
-const CHUNK: usize = 16 << 10;
+/// First read; most answers fit. Fresh memory costs a page fault for each 4 KiB, which a quick call notices.
+const FIRST_CHUNK: usize = 4 << 10;
+
+/// Largest read.
+const MAX_CHUNK: usize = 256 << 10;
 
 /// One end of a line protocol.
 #[derive(Debug)]
@@ -79,7 +83,7 @@ impl Lines {
             self.taken = 0;
         }
         let old = self.buffer.len();
-        self.buffer.resize(old + CHUNK, 0);
+        self.buffer.resize(old + old.clamp(FIRST_CHUNK, MAX_CHUNK), 0);
         let result = (&self.stream).read(&mut self.buffer[old..]);
         self.buffer.truncate(old + *result.as_ref().unwrap_or(&0));
         match result {

@@ -11,11 +11,14 @@ mod commands;
 mod exit;
 mod interrupt;
 mod live;
+mod output;
 mod render;
 mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+use output::Output;
 
 pub use exit::{Exit, Failure};
 pub use terminal::{Surroundings, Terminal};
@@ -24,8 +27,8 @@ pub use terminal::{Surroundings, Terminal};
 pub fn main() -> ExitCode {
     // SIGPIPE at its default: `pipctl logs | head` ends quietly, like any other tool.
     let _ = os::signals::clean_slate();
-    let mut out = anstream::stdout();
-    let mut err = anstream::stderr();
+    let mut out = Output::new(std::io::stdout());
+    let mut err = Output::new(std::io::stderr());
     let mut input = std::io::stdin().lock();
     let mut terminal = Terminal { out: &mut out, err: &mut err, input: &mut input };
     match Surroundings::of_this_process() {
