@@ -67,6 +67,9 @@ impl Daemon {
             Report::Started { pid, at_ms } => {
                 live.main = ProcessIdentity::of(pid).ok().flatten();
                 live.started_ms = Some(at_ms);
+                // Now, when nobody waits for the next run: forget runs that ended long ago.
+                let dir = live.dir.clone();
+                tokio::task::spawn_blocking(move || prune(&dir));
                 self.step(key, Event::Spawned { run });
             }
             Report::Replaced { pid } => {
@@ -130,10 +133,8 @@ impl Daemon {
                 let last_words = last_words(&dir, run);
                 let collision = port.is_some() && speaks_of_a_taken_port(&exited.cause, &last_words);
                 let _ = inputs.send(Input::Examined { key, run, exited, last_words, collision });
-                prune(&dir);
             });
         } else {
-            tokio::task::spawn_blocking(move || prune(&dir));
             self.on_examined(key, run, &exited, Vec::new(), false);
         }
     }

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -199,11 +200,18 @@ fn machine(error: &io::Error, what: &str) -> SpawnFailure {
 /// The run's folder, its lock and its FIFOs, and the specification last.
 fn make_folder(host: &HostDir, plan: &Plan) -> io::Result<(RunDir, FileLock, [OwnedFd; 2])> {
     let service = host.workspace(&plan.key.workspace).service(&plan.key.service);
-    os::paths::private_dir(&service.runs())?;
-    os::paths::private_dir(&service.logs())?;
-    os::paths::private_dir(&host.shim_sockets())?;
     let dir = service.run(plan.run.0);
-    os::paths::private_dir(dir.path())?;
+    // The folders above were made and checked for an earlier run, or they are now.
+    let mut maker = std::fs::DirBuilder::new();
+    match maker.mode(0o700).create(dir.path()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            os::paths::private_dir(&service.logs())?;
+            os::paths::private_dir(&host.shim_sockets())?;
+            os::paths::private_dir(dir.path())?;
+        }
+        Err(error) => return Err(error),
+    }
     let lock = FileLock::try_acquire(&dir.lock())?
         .ok_or_else(|| io::Error::new(io::ErrorKind::AlreadyExists, "the run's lock is held"))?;
     os::fifo::make(&dir.out())?;
