@@ -17,6 +17,9 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 const MAX_UNSENT_BYTES: usize = 256 << 10;
 /// Connections at a time; the oldest gives way.
 const MAX_CONNECTIONS: usize = 16;
+/// How long the listener is left alone when no connection can be taken (no descriptor left): it would wake us
+/// all the time.
+const DEAF_FOR: Duration = Duration::from_secs(1);
 /// How long the last words to a peer may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -31,6 +34,7 @@ struct Connection {
 pub(crate) struct Clients {
     hello: Report,
     listener: Option<(UnixListener, PathBuf)>,
+    deaf_until: Option<Instant>,
     connections: VecDeque<Connection>,
     /// What a new connection is told after the greeting.
     news: Vec<Report>,
@@ -49,7 +53,8 @@ impl Clients {
     pub(crate) fn new(run: u64, replacement: bool, inherited: Option<UnixStream>) -> Self {
         let shim_pid = i32::try_from(std::process::id()).unwrap_or(0);
         let hello = Report::Hello { version: VERSION, run, shim_pid, replacement };
-        let mut clients = Self { hello, listener: None, connections: VecDeque::new(), news: Vec::new() };
+        let mut clients =
+            Self { hello, listener: None, deaf_until: None, connections: VecDeque::new(), news: Vec::new() };
         if let Some(stream) = inherited {
             clients.accept(stream);
         }
@@ -88,9 +93,15 @@ impl Clients {
         }
     }
 
+    /// When to look again without being woken.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deaf_until
+    }
+
     /// What to wait for.
     pub(crate) fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
-        let listener = self.listener.iter().map(|(listener, _)| (listener.as_fd(), PollFlags::POLLIN));
+        let hears = self.listener.iter().filter(|_| self.deaf_until.is_none());
+        let listener = hears.map(|(listener, _)| (listener.as_fd(), PollFlags::POLLIN));
         let connections = self.connections.iter().map(|connection| {
             let write = if connection.unsent.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
             (connection.stream.as_fd(), PollFlags::POLLIN | write)
@@ -100,9 +111,16 @@ impl Clients {
 
     /// Takes in what there is, sends on what waits.
     pub(crate) fn work(&mut self) -> Heard {
-        while let Some((listener, _)) = &self.listener {
-            let Ok((stream, _)) = listener.accept() else { break };
-            self.accept(stream);
+        if self.deaf_until.is_some_and(|until| until <= Instant::now()) {
+            self.deaf_until = None;
+        }
+        while let (Some((listener, _)), None) = (&self.listener, self.deaf_until) {
+            match listener.accept() {
+                Ok((stream, _)) => self.accept(stream),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.deaf_until = Some(Instant::now() + DEAF_FOR),
+            }
         }
         let mut heard = Heard::default();
         for connection in &mut self.connections {

@@ -92,13 +92,10 @@ impl Ending {
     }
 
     fn begin_sweep(&mut self, shim: &mut Shim, now: Instant) -> Phase {
-        let mut sweep = match shim.killing.take() {
+        let sweep = match shim.killing.take() {
             Some(killing) => killing.sweep,
             None => Sweep::new(shim.scope(), Duration::from_millis(shim.spec.stop.sweep_ms), now),
         };
-        if shim.spare_nobody {
-            sweep.spare_nobody();
-        }
         Phase::Sweeping(Box::new(sweep))
     }
 
@@ -120,6 +117,13 @@ impl Ending {
     }
 
     fn sweep(&mut self, shim: &mut Shim, mut sweep: Box<Sweep>, now: Instant) -> (Phase, bool) {
+        // Ordered while it was already under way.
+        if shim.killing.take().is_some() {
+            sweep.kill_now(now);
+        }
+        if shim.spare_nobody {
+            sweep.spare_nobody();
+        }
         let step = if self.nothing_is_left(shim) { Ok(sweep.nothing_left()) } else { sweep.step(now) };
         match step {
             Ok(Step::Again(at)) => {

@@ -20,6 +20,7 @@ mod error;
 mod ladder;
 mod main_process;
 mod memory;
+mod note;
 mod output;
 mod revival;
 mod serve;

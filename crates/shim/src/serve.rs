@@ -19,6 +19,7 @@ use crate::ending::Ending;
 use crate::ladder::Ladder;
 use crate::main_process::{MainProcess, Tie, signal_of};
 use crate::memory::Kills;
+use crate::note::Note;
 use crate::output::Output;
 use crate::revival::Revival;
 
@@ -73,6 +74,7 @@ impl Shim {
         output: Output,
         kills: Kills,
         began: Instant,
+        asked: bool,
     ) -> Self {
         let Beginning { dir, lock, spec, me, subreaper, children, mut clients } = beginning;
         if let Err(error) = clients.listen(spec.socket.as_path()) {
@@ -90,7 +92,7 @@ impl Shim {
             output,
             kills,
             began,
-            asked: false,
+            asked,
             spare_nobody: false,
             killing: None,
             children,
@@ -143,10 +145,17 @@ impl Shim {
         let ladder = if ending.is_none() { self.ladder.as_ref().and_then(Ladder::deadline) } else { None };
         let killing = if ending.is_none() { self.killing.as_ref().map(|killing| killing.next) } else { None };
         let ending = ending.map(Ending::deadline);
-        [ladder, killing, ending, self.output.log.deadline(), self.revival.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            ladder,
+            killing,
+            ending,
+            self.output.log.deadline(),
+            self.revival.deadline(),
+            self.clients.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn do_what_is_due(&mut self, now: Instant, ending: bool) {
@@ -262,19 +271,26 @@ impl Shim {
     fn obey(&mut self, order: Order, now: Instant) {
         match order {
             Order::Stop { all_processes } => {
-                self.asked = true;
+                self.note_the_order();
                 self.spare_nobody |= all_processes;
                 if self.ladder.is_none() {
                     self.ladder = Some(Ladder::new(&self.spec.stop, now));
                 }
             }
             Order::Kill => {
-                self.asked = true;
+                self.note_the_order();
                 self.kill_tree(now);
             }
             Order::Signal { signal, to } => self.signal(signal_of(signal), to, now),
             Order::StartDaemon { exe } => self.revival.asked(exe, now),
             Order::Unknown => {}
+        }
+    }
+
+    /// A successor is to know, too, that the end was asked for.
+    fn note_the_order(&mut self) {
+        if !std::mem::replace(&mut self.asked, true) {
+            self.output.log.set_note(Note { kills_before: self.kills.before(), asked: true }.pack());
         }
     }
 

@@ -18,6 +18,7 @@ use crate::begin::Beginning;
 use crate::error::BeginError;
 use crate::main_process::{MainProcess, Tie};
 use crate::memory::Kills;
+use crate::note::Note;
 use crate::output::{Output, Pipes};
 use crate::serve::Shim;
 
@@ -39,9 +40,9 @@ pub(crate) fn first(mut beginning: Beginning) -> Result<Option<Shim>, BeginError
             beginning.clients.set_news(vec![started]);
             let kills = Kills::now();
             let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);
-            output.log.set_note(kills.before().map_or(0, |count| count + 1));
+            output.log.set_note(Note { kills_before: kills.before(), asked: false }.pack());
             output.log.started(beginning.spec.run, main.identity.pid);
-            Ok(Some(Shim::new(beginning, main, output, kills, Instant::now())))
+            Ok(Some(Shim::new(beginning, main, output, kills, Instant::now(), false)))
         }
         Err(Failure::Exec { errno, message }) => {
             let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);

@@ -10,6 +10,7 @@ use crate::begin::Beginning;
 use crate::error::BeginError;
 use crate::main_process::MainProcess;
 use crate::memory::Kills;
+use crate::note::Note;
 use crate::output::{Output, Pipes};
 use crate::serve::Shim;
 
@@ -27,8 +28,9 @@ pub(crate) fn adopt(mut beginning: Beginning, started: Started) -> Result<Shim, 
     let report = Report::Started { pid: main.identity.pid, at_ms: main.started_ms };
     beginning.clients.tell(&report);
     beginning.clients.set_news(vec![report]);
-    let kills = Kills::since(output.log.note().checked_sub(1));
+    let note = Note::unpack(output.log.note());
+    let kills = Kills::since(note.kills_before);
     let ran = u64::try_from(Stamp::now().as_ms() - started.at_ms).unwrap_or(0);
     let began = Instant::now().checked_sub(Duration::from_millis(ran)).unwrap_or_else(Instant::now);
-    Ok(Shim::new(beginning, main, output, kills, began))
+    Ok(Shim::new(beginning, main, output, kills, began, note.asked))
 }

@@ -1,5 +1,7 @@
 //! A service that forks faster than it can be counted. In a program of its own: it takes the machine's time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Bringing a daemon back.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt;

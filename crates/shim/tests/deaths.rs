@@ -1,5 +1,7 @@
 //! Shims that are killed, and their successors.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::time::Duration;
@@ -118,6 +120,22 @@ fn a_successor_walks_the_ladder_too() {
     let exited = run.exited();
     assert!(matches!(exited.cause, ExitCause::Signal(9) | ExitCause::Unknown), "{exited:?}");
     assert!(exited.asked);
+}
+
+#[test]
+fn a_successor_knows_that_the_end_was_asked_for() {
+    let mut run =
+        script("trap '' TERM INT; trap 'echo usr1' USR1; echo ready; while :; do sleep 0.02; done").start();
+    let pid = run.started();
+    wait_for("its trap", SOON, || (run.lines(Stream::Stdout) == ["ready"]).then_some(()));
+    run.stop();
+    run.send(&run::protocol::Order::Signal { signal: wire::Signal::Usr1, to: wire::StopTarget::Main });
+    wait_for("the order behind the stop", SOON, || (run.lines(Stream::Stdout).len() == 2).then_some(()));
+    run.kill_shim();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    wait_for("its end", SOON, || os::wait::reap(pid).unwrap());
+    run.replace_shim();
+    assert!(run.exited().asked);
 }
 
 #[test]

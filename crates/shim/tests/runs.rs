@@ -1,5 +1,7 @@
 //! Whole runs: output, ends, stops, sweeps.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -249,7 +251,11 @@ fn the_service_keeps_a_reader_of_its_own_and_nothing_else_of_ours() {
         let lines = run.lines(Stream::Stdout);
         lines.iter().any(|line| line.starts_with("2 ")).then_some(lines)
     });
-    let numbers: Vec<i32> = lines.iter().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+    let numbers: Vec<i32> = lines
+        .iter()
+        .filter(|line| !line.contains(" pipe:[")) // the shell's own
+        .filter_map(|line| line.split(' ').next()?.parse().ok())
+        .collect();
     assert!(lines.iter().any(|line| line == "0 /dev/null"), "{lines:?}");
     assert_eq!(numbers.iter().filter(|&&number| number >= 200).count(), 2, "{lines:?}");
     assert!(numbers.iter().all(|&number| number <= 3 || number >= 200), "{lines:?}");
@@ -348,4 +354,33 @@ fn a_full_log_disk_neither_stops_nor_kills_the_service() {
     assert_eq!(logged.len() as u64 + dropped, last + 1);
     run.reap_shim();
     assert!(mount(&["umount"]));
+}
+
+#[test]
+fn a_kill_for_memory_is_told_from_another_kill() {
+    let cgroup =
+        std::path::PathBuf::from(format!("/sys/fs/cgroup/memory/pipd-shim-test-{}", std::process::id()));
+    let limited = std::fs::create_dir(&cgroup)
+        .and_then(|()| std::fs::write(cgroup.join("memory.limit_in_bytes"), "40M"));
+    if limited.is_err() {
+        let _ = std::fs::remove_dir(&cgroup);
+        eprintln!("SKIPPED: a memory limit needs root and cgroup v1");
+        return;
+    }
+    let mut run = python("x = []\nwhile True: x.append(bytearray(1 << 20))");
+    run.cgroup = Some(cgroup.clone());
+    let mut run = run.start();
+    let exited = run.exited();
+    run.reap_shim();
+    assert_eq!((exited.cause, exited.out_of_memory), (ExitCause::Signal(9), Some(true)));
+
+    let mut run = script("exec sleep 1000");
+    run.cgroup = Some(cgroup.clone());
+    let mut run = run.start();
+    let pid = run.started();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let exited = run.exited();
+    run.reap_shim();
+    assert_eq!((exited.cause, exited.out_of_memory), (ExitCause::Signal(9), Some(false)));
+    wait_for("an empty cgroup", SOON, || std::fs::remove_dir(&cgroup).ok());
 }

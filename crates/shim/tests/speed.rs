@@ -1,5 +1,7 @@
 //! Measurements, for people: `cargo test --release -p pipd-shim --test speed -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::time::Instant;

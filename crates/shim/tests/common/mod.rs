@@ -47,6 +47,8 @@ pub struct Run {
     pub spec: RunSpec,
     pub shim: i32,
     pub connection: Option<BufReader<UnixStream>>,
+    /// A cgroup for the shim to begin in.
+    pub cgroup: Option<PathBuf>,
     /// As the daemon: read ends, never read.
     pipes: Vec<OwnedFd>,
 }
@@ -93,7 +95,7 @@ pub fn command(argv: &[&str]) -> Run {
         at_ms: 0,
         marker,
     };
-    Run { tmp, host, service, dir, spec, shim: 0, connection: None, pipes: Vec::new() }
+    Run { tmp, host, service, dir, spec, shim: 0, connection: None, cgroup: None, pipes: Vec::new() }
 }
 
 impl Run {
@@ -113,10 +115,14 @@ impl Run {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let descriptors = [(theirs.as_fd(), CONNECTION_FD), (lock.as_fd(), LOCK_FD)];
-        let arguments = [self.dir.path().as_os_str().to_owned()];
-        self.shim =
-            os::spawn::child(&shim_program(), &arguments, &env, &descriptors, std::io::stderr().as_fd())
-                .unwrap();
+        let (mut program, mut arguments) = (shim_program(), vec![self.dir.path().as_os_str().to_owned()]);
+        if let Some(cgroup) = &self.cgroup {
+            let script = format!("echo $$ > {}/cgroup.procs; exec \"$0\" \"$1\"", cgroup.display());
+            arguments = ["-c".into(), script.into(), program.into()].into_iter().chain(arguments).collect();
+            program = "/bin/sh".into();
+        }
+        let stderr = std::io::stderr();
+        self.shim = os::spawn::child(&program, &arguments, &env, &descriptors, stderr.as_fd()).unwrap();
         ours.set_read_timeout(Some(SOON)).unwrap();
         self.connection = Some(BufReader::new(ours));
     }
