@@ -19,4 +19,4 @@ mod sys;
 
 mod unix;
 
-pub use unix::{fifo, host, limits, lock, mapping, paths, ports, process, signals, spawn, wait};
+pub use unix::{fifo, host, limits, lock, mapping, memory, paths, ports, process, signals, spawn, wait};

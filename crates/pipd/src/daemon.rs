@@ -108,6 +108,7 @@ impl Daemon {
             }
             Input::Probed { key, run, verdict } => self.on_probed(&key, run, verdict),
             Input::LivenessDue => self.on_liveness_due(),
+            Input::PortStillTaken { key, run, obstacle } => self.on_port_still_taken(&key, run, obstacle),
             Input::Relief { key } => self.step(&key, Event::Unblocked),
             Input::SourceChanged { key } => self.step(&key, Event::SourceChanged),
             Input::Reaped { pid, cause } => self.on_reaped(pid, cause),
@@ -229,8 +230,12 @@ impl Daemon {
 /// Inputs handled in one turn at most; then readers have theirs.
 const BATCH: usize = 256;
 
+/// After this time without anything to do, memory is given back; longer than helper threads are kept.
+const REST_AFTER: Duration = Duration::from_secs(7);
+
 /// Runs until the daemon is to end.
 pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Input>) {
+    let mut rested = false;
     loop {
         let (deadline, clock) = {
             let daemon = daemon.borrow();
@@ -244,8 +249,18 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
                 // A millisecond late rather than a turn early.
                 () = tokio::time::sleep_until(clock.instant(at) + Duration::from_millis(1)) => None,
             },
-            None => inputs.recv().await,
+            None if rested => inputs.recv().await,
+            None => tokio::select! {
+                biased;
+                input = inputs.recv() => input,
+                () = tokio::time::sleep(REST_AFTER) => {
+                    os::memory::rest();
+                    rested = true;
+                    continue;
+                }
+            },
         };
+        rested &= matches!(input, None | Some(Input::LivenessDue));
         {
             let mut daemon = daemon.borrow_mut();
             // What has been reported counts before what time alone would conclude: after a suspend both wait here.

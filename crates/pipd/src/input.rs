@@ -53,6 +53,8 @@ pub(crate) enum Input {
     Probed { key: Key, run: RunId, verdict: Verdict },
     /// The liveness tick is due.
     LivenessDue,
+    /// A service was stopped and its port is still taken, by whom it says.
+    PortStillTaken { key: Key, run: RunId, obstacle: crate::service::Obstacle },
     /// What blocked a service may be gone.
     Relief { key: Key },
     /// A watched file changed.

@@ -153,6 +153,16 @@ impl Daemon {
         service.last_words = last_words;
         let mut exit = exit_of(exited);
         exit.collision = collision;
+        if let (true, Some(port)) = (exited.asked, service.port) {
+            let jupyter = service.spec.kind == wire::Kind::Jupyter;
+            let (inputs, key) = (self.inputs.clone(), key.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Ok(Some(obstacle)) = crate::port::check(port, jupyter) {
+                    let _ = inputs.send(Input::PortStillTaken { key, run, obstacle });
+                }
+            });
+        }
+        let Some(service) = self.service_mut(key) else { return };
         if let ExitCause::ExecFailed { message, .. } = &exited.cause {
             service.obstacle = Some(Obstacle { detail: message.clone(), hint: None, holders: Vec::new() });
         } else if collision {
@@ -163,6 +173,18 @@ impl Daemon {
             service.obstacle = Some(Obstacle { detail, hint: None, holders: Vec::new() });
         }
         self.step(key, Event::Exited { run, exit });
+    }
+
+    /// After a stop the port is to be free. If it is not, that is said, with the name of whoever has it.
+    pub(crate) fn on_port_still_taken(&mut self, key: &Key, run: RunId, mut obstacle: Obstacle) {
+        self.name_holders(&mut obstacle);
+        let Some(service) = self.service_mut(key) else { return };
+        // A run that came after may have it by right.
+        if service.core.last_run() == run {
+            info!(%key, detail = obstacle.detail, "stopped, and its port is still taken");
+            service.port_left = Some(obstacle);
+            self.touch();
+        }
     }
 
     /// A service became ready: whoever waits for it may go on.

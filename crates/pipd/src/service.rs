@@ -32,6 +32,8 @@ pub(crate) struct Service {
     pub(crate) live: Option<LiveRun>,
     /// Why it is blocked.
     pub(crate) obstacle: Option<Obstacle>,
+    /// Who still held the port after the last run was stopped.
+    pub(crate) port_left: Option<Obstacle>,
     pub(crate) last_exit: Option<ExitView>,
     /// What the last run that failed to become ready said last.
     pub(crate) last_words: Vec<String>,
@@ -98,6 +100,7 @@ impl Service {
             policy,
             live: None,
             obstacle: None,
+            port_left: None,
             last_exit: None,
             last_words: Vec::new(),
             complaint: None,

@@ -158,6 +158,9 @@ fn warnings(service: &Service) -> Vec<String> {
             warnings.push("its shim is being replaced; the service itself goes on".into());
         }
     }
+    if let Some(obstacle) = &service.port_left {
+        warnings.push(format!("it is stopped, but {}", obstacle.detail));
+    }
     if let Some(exit) = service.last_exit.as_ref().filter(|exit| !exit.left_running.is_empty()) {
         warnings
             .push(format!("left running because a person had detached it: {}", exit.left_running.join("; ")));

@@ -64,6 +64,7 @@ impl Daemon {
     pub(crate) fn spawn(&mut self, key: &Key, run: RunId) {
         if let Some(service) = self.service_mut(key) {
             service.spawned_at = std::time::SystemTime::now();
+            service.port_left = None;
         }
         match self.plan(key, run) {
             Ok(plan) => {

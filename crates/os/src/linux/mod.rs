@@ -1,6 +1,7 @@
 //! Linux: /proc, pidfds, netlink.
 
 pub(crate) mod host;
+pub(crate) mod memory;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod signals;

@@ -1,6 +1,7 @@
 //! macOS: libproc, sysctl, kqueue. Written from their documentation, type-checked, never run by its authors.
 
 pub(crate) mod host;
+pub(crate) mod memory;
 pub(crate) mod ports;
 pub(crate) mod process;
 mod process_watch;

@@ -5,6 +5,7 @@ pub mod host;
 pub mod limits;
 pub mod lock;
 pub mod mapping;
+pub mod memory;
 pub mod paths;
 pub mod ports;
 pub mod process;
