@@ -29,7 +29,7 @@ pub(crate) fn look(host: &HostDir) -> Result<Found, ConnectError> {
         return Ok(Found::Nobody);
     }
     let socket = host.socket();
-    let unreachable = |source| ConnectError::Unreachable { socket: socket.clone(), source };
+    let unreachable = |source| ConnectError::Unreachable { socket: socket.clone(), pid: None, source };
     match open(&socket) {
         Ok(Some(stream)) => {
             check_peer(&stream, &socket)?;
@@ -85,7 +85,7 @@ pub(crate) fn explain_silence(host: &HostDir, error: Option<io::Error>, waited: 
     let stopped = owner.as_ref().is_some_and(|owner| matches!(owner.liveness(), Ok(Liveness::Stopped)));
     match error {
         Some(source) if source.kind() != io::ErrorKind::WouldBlock && !stopped => {
-            ConnectError::Unreachable { socket: host.socket(), source }
+            ConnectError::Unreachable { socket: host.socket(), pid: owner.map(|owner| owner.pid), source }
         }
         _ => ConnectError::Frozen { pid: owner.map(|owner| owner.pid), stopped, waited },
     }
@@ -144,9 +144,11 @@ fn check_folder(path: &Path) -> Result<bool, ConnectError> {
 }
 
 fn check_peer(stream: &Stream, socket: &Path) -> Result<(), ConnectError> {
-    let credentials = stream
-        .peer_creds()
-        .map_err(|source| ConnectError::Unreachable { socket: socket.to_owned(), source })?;
+    let credentials = stream.peer_creds().map_err(|source| ConnectError::Unreachable {
+        socket: socket.to_owned(),
+        pid: None,
+        source,
+    })?;
     match credentials.euid() {
         Some(uid) if uid == nix::unistd::Uid::effective().as_raw() => Ok(()),
         uid => Err(ConnectError::ForeignPeer { socket: socket.to_owned(), uid: uid.unwrap_or(u32::MAX) }),

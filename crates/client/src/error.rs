@@ -1,7 +1,7 @@
 //! What can go wrong between a client and the daemon. Every message ends in the command to type.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wire::ErrorObject;
@@ -33,10 +33,12 @@ pub enum ConnectError {
         waited: Duration,
     },
     /// A daemon holds its lock, its socket cannot be used.
-    #[error("{socket}: cannot reach pipd: {source}; start it anew: pipctl daemon restart")]
+    #[error("{}", unreachable_text(.socket, *.pid, .source))]
     Unreachable {
         /// The socket.
         socket: PathBuf,
+        /// The daemon's process, when known.
+        pid: Option<i32>,
         /// What the system said.
         source: io::Error,
     },
@@ -69,6 +71,17 @@ pub enum ConnectError {
         /// What went wrong.
         source: CallError,
     },
+}
+
+fn unreachable_text(socket: &Path, pid: Option<i32>, source: &io::Error) -> String {
+    let socket = socket.display();
+    match pid {
+        Some(pid) => format!(
+            "{socket}: pipd (pid {pid}) lives and does not listen there: {source}; end it, services stay: \
+             kill -9 {pid}"
+        ),
+        None => format!("{socket}: cannot reach pipd: {source}; look at it: ls -l {socket}"),
+    }
 }
 
 fn frozen_text(pid: Option<i32>, stopped: bool, waited: Duration) -> String {
