@@ -34,14 +34,17 @@ mod tests {
 
     #[test]
     fn steps_come_in_their_time_and_once() {
-        let spec = StopSpec::web(3_000);
+        use wire::Signal::{Cont, Int, Kill, Term};
+        let step = |after_ms, signal| StopStep { after_ms, signal, to: wire::StopTarget::Main };
+        let steps =
+            vec![step(3_000, Kill), step(0, Term), step(0, Cont), step(1_000, Term), step(1_000, Int)];
+        let spec = StopSpec { steps, sweep_ms: 0 };
         let begun = Instant::now();
         let mut ladder = Ladder::new(&spec, begun);
         let mut at = |ms: u64| {
             let now = begun + Duration::from_millis(ms);
             std::iter::from_fn(|| ladder.due(now)).map(|step| step.signal).collect::<Vec<_>>()
         };
-        use wire::Signal::{Cont, Int, Kill, Term};
         assert_eq!(at(0), [Term, Cont]);
         assert_eq!(at(999), []);
         assert_eq!(at(1_500), [Term, Int]);

@@ -76,7 +76,9 @@ impl Shim {
         began: Instant,
         asked: bool,
     ) -> Self {
-        let Beginning { dir, lock, spec, me, subreaper, children, mut clients } = beginning;
+        let Beginning { dir, lock, mut spec, me, subreaper, children, mut clients } = beginning;
+        // The environment is most of it, and the service has it.
+        spec.env = Vec::new();
         if let Err(error) = clients.listen(spec.socket.as_path()) {
             // Whoever started us has a connection; later daemons will replace a shim they cannot reach.
             crate::say(&format_args!("{}: {error}", spec.socket.as_path().display()));

@@ -17,7 +17,9 @@ use crate::serve::Shim;
 pub(crate) fn adopt(mut beginning: Beginning, started: Started) -> Result<Shim, BeginError> {
     let at = beginning.dir.path().display().to_string();
     let pipes = Pipes::open(&beginning.dir).map_err(BeginError::at(at))?;
-    let output = Output::new(pipes, &beginning.dir, &beginning.spec);
+    let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);
+    // The first shim may have died before it had marked the beginning; then it had read nothing either.
+    output.log.started(beginning.spec.run, started.main.pid);
     // The process that began the run leads its group; one that replaced it says which it is in.
     let group = os::process::info(started.main.pid)
         .ok()

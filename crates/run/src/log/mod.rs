@@ -16,10 +16,12 @@ mod files;
 mod follow;
 mod format;
 mod join;
+mod nonce;
 mod read;
 mod spool;
 mod stamp;
 mod tail;
+mod window;
 mod words;
 mod writer;
 

@@ -27,6 +27,8 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use os::mapping::SharedMapping;
 
 use super::format::{PIECE_BYTES, Tail};
+use super::nonce::{NONCE_BYTES, Nonces};
+use super::window::Window;
 use super::{Stamp, Stream, fault};
 
 /// Most bytes read at once: what a pipe holds.
@@ -42,7 +44,6 @@ const BUFFER_BYTES: usize = READ_BYTES + 2 * PIECE_BYTES;
 pub const SPOOL_BYTES: usize = HEADER_BYTES + 2 * BUFFER_BYTES;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"pipdspl1");
-const NONCE_BYTES: usize = 32;
 
 /// Words of the header, by index.
 mod word {
@@ -65,37 +66,6 @@ mod word {
     pub(super) const WINDOWS: usize = 16; // one per stream
     pub(super) const NONCE: usize = 24; // four
     pub(super) const COUNT: usize = 28;
-}
-
-/// Bytes of one stream that are read and not logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Window {
-    pub(crate) start: usize,
-    pub(crate) len: usize,
-    /// Pieces of the line that goes on here are logged already.
-    pub(crate) open: bool,
-}
-
-impl Window {
-    fn pack(self) -> u64 {
-        (self.start as u64) << 32 | (self.len as u64) << 1 | u64::from(self.open)
-    }
-
-    fn unpack(word: u64) -> Self {
-        Self { start: (word >> 32) as usize, len: (word as u32 >> 1) as usize, open: word & 1 == 1 }
-    }
-
-    /// Without its first bytes.
-    pub(crate) fn after(self, consumed: usize, open: bool) -> Self {
-        match self.len.saturating_sub(consumed) {
-            0 => Self { start: 0, len: 0, open },
-            len => Self { start: self.start + consumed, len, open },
-        }
-    }
-
-    pub(crate) fn range(self) -> std::ops::Range<usize> {
-        self.start..self.start + self.len
-    }
 }
 
 /// A batch of entries about to be written.
@@ -132,7 +102,7 @@ enum Memory {
 /// See the module.
 pub(crate) struct Spool {
     memory: Memory,
-    nonce: u64,
+    nonces: Nonces,
 }
 
 impl Spool {
@@ -160,8 +130,7 @@ impl Spool {
     }
 
     fn new(memory: Memory) -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        Self { memory, nonce: RandomState::new().hash_one(std::process::id()) | 1 }
+        Self { memory, nonces: Nonces::new() }
     }
 
     /// Bytes of `stream` that are read and not logged.
@@ -178,7 +147,7 @@ impl Spool {
         self.compact(stream);
         let place = self.window(stream).range().end;
         let amount = available.min(READ_BYTES).min(capacity(stream) - place);
-        let nonce = self.next_nonce();
+        let nonce = self.nonces.next();
         for (index, chunk) in nonce.chunks_exact(8).enumerate() {
             let bytes = chunk.try_into().unwrap_or_default();
             self.set(word::NONCE + index, u64::from_le_bytes(bytes));
@@ -366,27 +335,6 @@ impl Spool {
                 phase::MOVE => Window::unpack(self.get(word::PLACE)).range().end <= capacity(stream),
                 _ => false,
             }
-    }
-
-    /// Bytes that UTF-8 never contains, in an order nobody foresees. Text cannot be mistaken for them
-    /// whatever its length; binary output of `n` bytes is with probability 13⁻ⁿ, and then only if the kill
-    /// fell between its read and the next instruction.
-    fn next_nonce(&mut self) -> [u8; NONCE_BYTES] {
-        const NEVER: [u8; 13] =
-            [0xC0, 0xC1, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE, 0xFF];
-        // xorshift64: cheap, and no adversary here.
-        self.nonce ^= self.nonce << 13;
-        self.nonce ^= self.nonce >> 7;
-        self.nonce ^= self.nonce << 17;
-        let mut random = self.nonce;
-        std::array::from_fn(|index| {
-            if index == NONCE_BYTES / 2 {
-                random = self.nonce.rotate_left(29);
-            }
-            let byte = NEVER[(random % 13) as usize];
-            random /= 13;
-            byte
-        })
     }
 
     fn stored_nonce(&self) -> [u8; NONCE_BYTES] {
