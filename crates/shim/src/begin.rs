@@ -1,5 +1,6 @@
 //! From an exec to a shim that serves: a clean slate, the run's lock, its records, its service.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -9,7 +10,7 @@ use nix::sys::signal::Signal;
 use os::lock::FileLock;
 use os::process::ProcessIdentity;
 use run::layout::RunDir;
-use run::protocol::{CONNECTION_FD, LOCK_FD};
+use run::protocol::{CONNECTION_FD, LOCK_FD, Report};
 use run::record::{self, Exited, RunSpec, Started};
 
 use crate::clients::Clients;
@@ -32,10 +33,24 @@ pub(crate) struct Beginning {
 pub(crate) fn begin() -> Result<Option<Shim>, BeginError> {
     // First of all, while the numbers still are what they were at exec.
     let connection = os::spawn::inherited(CONNECTION_FD).map(UnixStream::from);
-    let inherited = os::spawn::inherited(LOCK_FD);
+    let lock = os::spawn::inherited(LOCK_FD);
+    let dir = folder()?;
+    let to_refuse = connection.as_ref().and_then(|stream| stream.try_clone().ok());
+    begin_at(dir.clone(), connection, lock).inspect_err(|error| {
+        // With a process on record there is a service, and only its shim has failed: its end is the report.
+        if !dir.started().exists() {
+            refuse(to_refuse, error);
+        }
+    })
+}
+
+fn begin_at(
+    dir: RunDir,
+    connection: Option<UnixStream>,
+    inherited: Option<OwnedFd>,
+) -> Result<Option<Shim>, BeginError> {
     os::signals::clean_slate().map_err(BeginError::at("signals"))?;
     ignore_signals();
-    let dir = folder()?;
     let Some(lock) = take_lock(&dir, inherited).map_err(BeginError::at(dir.lock().display().to_string()))?
     else {
         return Ok(None); // late: somebody serves this run
@@ -59,6 +74,15 @@ pub(crate) fn begin() -> Result<Option<Shim>, BeginError> {
     match started {
         None => spawn::first(beginning),
         Some(started) => successor::adopt(beginning, started).map(Some),
+    }
+}
+
+/// The machine did not let us begin: nothing that counts against the service.
+fn refuse(connection: Option<UnixStream>, error: &BeginError) {
+    let report = Report::Refused { errno: error.errno(), message: error.to_string() };
+    if let (Some(mut connection), Ok(mut line)) = (connection, serde_json::to_vec(&report)) {
+        line.push(b'\n');
+        let _ = connection.write_all(&line);
     }
 }
 

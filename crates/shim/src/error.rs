@@ -31,4 +31,13 @@ impl BeginError {
     pub(crate) fn at(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         |source| Self::System { what: what.into(), source }
     }
+
+    /// The error number, 0 where there is none.
+    pub(crate) fn errno(&self) -> i32 {
+        let source = match self {
+            Self::System { source, .. } | Self::Record(RecordError::Io { source, .. }) => source,
+            Self::Usage | Self::NoSpec(_) | Self::Record(_) => return 0,
+        };
+        source.raw_os_error().unwrap_or(0)
+    }
 }

@@ -164,3 +164,17 @@ fn a_shim_without_a_daemon_serves_on_and_tells_a_later_one() {
     let exited: run::record::Exited = run::record::read(&run.dir.exited()).unwrap().unwrap();
     assert_eq!(exited.cause, ExitCause::Code(5));
 }
+
+#[test]
+fn a_stop_goes_on_without_a_daemon() {
+    let mut run =
+        script("trap '' TERM INT; trap 'echo usr1' USR1; echo ready; while :; do sleep 0.02; done").start();
+    let pid = run.started();
+    wait_for("its trap", SOON, || (run.lines(Stream::Stdout) == ["ready"]).then_some(()));
+    run.stop();
+    run.connection = None;
+    run.reap_shim();
+    let exited: run::record::Exited = run::record::read(&run.dir.exited()).unwrap().unwrap();
+    assert_eq!((exited.cause, exited.asked), (ExitCause::Signal(9), true));
+    assert!(!is_alive(pid));
+}

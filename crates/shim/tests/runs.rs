@@ -368,14 +368,14 @@ fn a_kill_for_memory_is_told_from_another_kill() {
         return;
     }
     let mut run = python("x = []\nwhile True: x.append(bytearray(1 << 20))");
-    run.cgroup = Some(cgroup.clone());
+    run.before = Some(format!("echo $$ > {}/cgroup.procs", cgroup.display()));
     let mut run = run.start();
     let exited = run.exited();
     run.reap_shim();
     assert_eq!((exited.cause, exited.out_of_memory), (ExitCause::Signal(9), Some(true)));
 
     let mut run = script("exec sleep 1000");
-    run.cgroup = Some(cgroup.clone());
+    run.before = Some(format!("echo $$ > {}/cgroup.procs", cgroup.display()));
     let mut run = run.start();
     let pid = run.started();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
@@ -383,4 +383,28 @@ fn a_kill_for_memory_is_told_from_another_kill() {
     run.reap_shim();
     assert_eq!((exited.cause, exited.out_of_memory), (ExitCause::Signal(9), Some(false)));
     wait_for("an empty cgroup", SOON, || std::fs::remove_dir(&cgroup).ok());
+}
+
+#[test]
+fn a_machine_without_descriptors_is_no_fault_of_the_service() {
+    // Below, the shim itself cannot be loaded.
+    for limit in 7..24 {
+        let mut run = script("touch ran; exec sleep 1000");
+        run.before = Some(format!("ulimit -n {limit}"));
+        let mut run = run.start();
+        let first = run.report();
+        let second = if matches!(first, Report::Hello { .. }) { run.report() } else { first };
+        match second {
+            Report::Refused { errno, .. } => {
+                assert_eq!(errno, 24, "limit {limit}");
+                run.reap_shim();
+                assert!(!run.tmp.path().join("ran").exists() && !run.dir.exited().exists());
+            }
+            Report::Started { .. } => {
+                run.stop();
+                assert_eq!(run.exited().cause, ExitCause::Signal(15), "limit {limit}");
+            }
+            other => panic!("limit {limit}: {other:?}"),
+        }
+    }
 }

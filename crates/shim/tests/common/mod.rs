@@ -47,8 +47,8 @@ pub struct Run {
     pub spec: RunSpec,
     pub shim: i32,
     pub connection: Option<BufReader<UnixStream>>,
-    /// A cgroup for the shim to begin in.
-    pub cgroup: Option<PathBuf>,
+    /// What a shell does before it becomes the shim.
+    pub before: Option<String>,
     /// As the daemon: read ends, never read.
     pipes: Vec<OwnedFd>,
 }
@@ -95,7 +95,7 @@ pub fn command(argv: &[&str]) -> Run {
         at_ms: 0,
         marker,
     };
-    Run { tmp, host, service, dir, spec, shim: 0, connection: None, cgroup: None, pipes: Vec::new() }
+    Run { tmp, host, service, dir, spec, shim: 0, connection: None, before: None, pipes: Vec::new() }
 }
 
 impl Run {
@@ -116,8 +116,8 @@ impl Run {
         let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let descriptors = [(theirs.as_fd(), CONNECTION_FD), (lock.as_fd(), LOCK_FD)];
         let (mut program, mut arguments) = (shim_program(), vec![self.dir.path().as_os_str().to_owned()]);
-        if let Some(cgroup) = &self.cgroup {
-            let script = format!("echo $$ > {}/cgroup.procs; exec \"$0\" \"$1\"", cgroup.display());
+        if let Some(before) = &self.before {
+            let script = format!("{before}; exec \"$0\" \"$1\"");
             arguments = ["-c".into(), script.into(), program.into()].into_iter().chain(arguments).collect();
             program = "/bin/sh".into();
         }
