@@ -30,6 +30,8 @@ pub(crate) struct Daemon {
     pub(crate) workspaces: BTreeMap<Arc<str>, Workspace>,
     pub(crate) answers: Answers,
     pub(crate) warnings: Vec<String>,
+    /// `PIPD_STATE_DIR`, where it is set.
+    pub(crate) told_state_dir: Option<wire::Text>,
     /// Open-file limits the daemon was started with, given back to services.
     pub(crate) nofile: Option<(u64, u64)>,
     /// Whether the next liveness tick is already ordered.
@@ -61,6 +63,7 @@ impl Daemon {
             workspaces: BTreeMap::new(),
             answers: Answers::default(),
             warnings: Vec::new(),
+            told_state_dir: std::env::var_os("PIPD_STATE_DIR").map(wire::Text::from),
             nofile: None,
             liveness_due: false,
             accept_queues: HashMap::new(),

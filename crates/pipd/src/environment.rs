@@ -30,7 +30,8 @@ impl Filling<'_> {
     }
 }
 
-/// The whole environment of a run: captured, then `.env` files, then the service's own, then ours.
+/// The whole environment of a run: captured, then `.env` files, then the service's own, then ours. A state folder
+/// that this daemon was told is passed on, so that `pipctl` in the run talks to this daemon.
 ///
 /// # Errors
 /// When a `.env` file cannot be read or has a line that is no assignment; the message names both.
@@ -40,6 +41,7 @@ pub(crate) fn assemble(
     filling: &Filling<'_>,
     token: &str,
     marker: &str,
+    state_dir: Option<&Text>,
 ) -> Result<Vec<(String, Text)>, String> {
     let mut environment = captured.clone();
     for file in &spec.env_files {
@@ -53,6 +55,9 @@ pub(crate) fn assemble(
     }
     if spec.kind == Kind::Jupyter {
         environment.insert("JUPYTER_TOKEN".into(), token.into());
+    }
+    if let Some(state) = state_dir {
+        environment.insert("PIPD_STATE_DIR".into(), state.clone());
     }
     environment.insert(run::record::MARKER.into(), marker.into());
     Ok(environment.into_iter().collect())
@@ -120,7 +125,7 @@ mod tests {
         let spec = spec(&[("B", Some("{port}")), ("C", None)]);
         let root = Text::from("/w");
         let filling = Filling { port: Some(5001), root: &root };
-        let environment = assemble(&captured, &spec, &filling, "t", "m").unwrap();
+        let environment = assemble(&captured, &spec, &filling, "t", "m", None).unwrap();
         let expected = [("A", "1"), ("B", "5001"), ("PIPD_RUN", "m")];
         assert_eq!(environment, expected.map(|(n, v)| (n.to_owned(), Text::from(v))));
     }

@@ -110,8 +110,15 @@ impl Daemon {
             .as_ref()
             .and_then(|name| workspace.environments.get(name))
             .unwrap_or(&nothing);
-        let env = environment::assemble(captured, spec, &filling, &workspace.token, &marker)
-            .map_err(|message| blocked(Block::Exec, message, None))?;
+        let env = environment::assemble(
+            captured,
+            spec,
+            &filling,
+            &workspace.token,
+            &marker,
+            self.told_state_dir.as_ref(),
+        )
+        .map_err(|message| blocked(Block::Exec, message, None))?;
         Ok(Plan {
             hosts: self.hosts.clone(),
             shim: Arc::clone(&self.shim_program),

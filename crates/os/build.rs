@@ -1,5 +1,5 @@
 //! Links the unwinder of libgcc statically where there is one: the programs then load one shared library less,
-//! which is a tenth of the time a `pipctl status` takes. Where it cannot be found, nothing changes.
+//! a tenth of the time a `pipctl status` takes. Where it cannot be found, nothing changes.
 
 use std::path::Path;
 use std::process::Command;
