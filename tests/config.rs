@@ -1,5 +1,7 @@
 //! A configuration that is wrong: where, why, and what was meant.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
 use testkit::{exit, sandbox};
 use wire::Phase;
 

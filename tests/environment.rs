@@ -1,5 +1,7 @@
 //! What a service finds around it: the caller's variables, clean signals, private files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Crashes, restarts, stops, and what must not be left behind.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
 use std::time::{Duration, Instant};
 
 use testkit::{

@@ -1,5 +1,7 @@
 //! A port that is somebody else's: named, never touched, waited for.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::Child;
 

@@ -1,5 +1,7 @@
 //! Who may speak with the daemon, and what it does when it is spoken to badly.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;

@@ -1,6 +1,8 @@
 //! The promise of the first page, on the real servers: `pipctl start`, two addresses, and everything one
 //! does next.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
 use std::time::Duration;
 
 use testkit::{Port, Sandbox, Stack, Workspace, exit, get, sandbox, skip};

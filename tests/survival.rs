@@ -1,5 +1,7 @@
 //! What dies and what does not: terminals, process groups, daemons, shims, in any order.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
