@@ -37,13 +37,17 @@ fn the_callers_variables_arrive_and_those_of_a_moment_do_not() {
         sandbox.set(name, Some("7"));
     }
     sandbox.set("PIPD_STATE_DIR", Some(&sandbox.state().to_string_lossy()));
+    sandbox.set("PIPD_LOG", Some("info"));
     let workspace = dumping(&sandbox, "");
     workspace.pipctl(&["start"]).ok();
+    // A daemon with a state folder of its own is the one that `pipctl` finds from within its services, too.
+    let state = sandbox.state().to_string_lossy().into_owned();
+    assert_eq!(variable(&workspace, "PIPD_STATE_DIR"), Some(state));
     assert_eq!(variable(&workspace, "ONLY_HERE").as_deref(), Some(strange));
     assert_eq!(variable(&workspace, "PYTHONUNBUFFERED").as_deref(), Some("1"));
     assert!(variable(&workspace, "PIPD_RUN").is_some());
     for name in [
-        "PIPD_STATE_DIR",
+        "PIPD_LOG",
         "JPY_PARENT_PID",
         "JUPYTER_SERVER_URL",
         "NOTIFY_SOCKET",

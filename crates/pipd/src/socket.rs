@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use interprocess::local_socket::tokio::{Listener, Stream};
@@ -173,11 +173,13 @@ async fn take(daemon: &Shared, answers: &mpsc::Sender<Vec<u8>>, id: Value, reque
             let (daemon, answers) = (Rc::clone(daemon), answers.downgrade());
             tokio::task::spawn_local(async move {
                 while changes.changed().await.is_ok() {
-                    let snapshot = of_interest(&daemon, &params);
+                    let begun = Instant::now();
+                    let line = wire::notification_line("status.changed", &*of_interest(&daemon, &params));
+                    let cost = begun.elapsed();
                     let Some(answers) = answers.upgrade() else { return };
-                    send(&answers, wire::notification_line("status.changed", &*snapshot)).await;
-                    // A burst of changes is one piece of news.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    send(&answers, line).await;
+                    // A burst of changes is one piece of news, and news never takes a twentieth of the daemon's time.
+                    tokio::time::sleep(Duration::from_millis(20).max(cost * 20)).await;
                 }
             });
         }

@@ -138,22 +138,22 @@ impl Daemon {
 
     /// Gives the service its port: the configured one, or the one it had, or the next free one.
     pub(crate) fn assign_port(&mut self, key: &Key) {
-        let taken: Vec<u16> = self
-            .workspaces
-            .values()
-            .flat_map(|workspace| {
-                workspace.services.iter().filter_map(|(name, service)| {
-                    (*workspace.id != *key.workspace || **name != *key.service).then_some(service.port)?
-                })
-            })
-            .collect();
-        let Some(service) = self.service_mut(key) else { return };
-        service.port = match (service.spec.port, service.port) {
+        let Some(service) = self.service(key) else { return };
+        let port = match (service.spec.port, service.port) {
             (None, _) => None,
             (Some(PortSpec::Fixed(port)), _) => Some(port),
             (Some(PortSpec::Auto(_)), Some(port)) => Some(port),
-            (Some(PortSpec::Auto(first)), None) => port::next_free(first, &taken),
+            (Some(PortSpec::Auto(first)), None) => port::next_free(first, &self.ports_given()),
         };
+        if let Some(service) = self.service_mut(key) {
+            service.port = port;
+        }
+    }
+
+    /// Every port that a service of any workspace has been given.
+    fn ports_given(&self) -> Vec<u16> {
+        let services = self.workspaces.values().flat_map(|workspace| &workspace.services);
+        services.filter_map(|(_, service)| service.port).collect()
     }
 
     /// The answer to a spawn has come.
