@@ -63,8 +63,8 @@ fn another_users_connection_is_refused() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
     }
     let script = "import json, socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.settimeout(5)\n\
-                  s.connect(sys.argv[1])\ns.sendall(sys.argv[2].encode() + b'\\n')\n\
-                  try:\n    answer = s.recv(65536)\nexcept ConnectionError:\n    answer = b''\n\
+                  s.connect(sys.argv[1])\n\
+                  try:\n    s.sendall(sys.argv[2].encode() + b'\\n')\n    answer = s.recv(65536)\nexcept ConnectionError:\n    answer = b''\n\
                   sys.exit(0 if not answer or b'error' in answer else answer.decode())";
     let refused =
         nobody_can("/usr/bin/python3", &["-c", script, &socket.to_string_lossy(), &hello().to_string()]);

@@ -16,6 +16,8 @@ import sys
 how, until, *command = sys.argv[1:]
 pid, master = pty.fork()
 if pid == 0:
+    # A test that is run by nohup hands on that hang-ups are ignored; in a terminal they are not.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.execvp(command[0], command)
 screen = b""
 while until.encode() not in screen:
