@@ -98,8 +98,11 @@ impl<'a> Lab<'a> {
         self.folder.join("work")
     }
 
+    /// Writes `pipd.toml`. Unless it is about JupyterLab, this machine's Python is not asked for one.
     pub(crate) fn config(&self, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.workspace().join("pipd.toml"), text)?)
+        let quiet =
+            if text.contains("services.jupyter") { "" } else { "\n[services.jupyter]\nenabled = false\n" };
+        Ok(std::fs::write(self.workspace().join("pipd.toml"), format!("{text}{quiet}"))?)
     }
 
     /// A table of `pipd.toml` for the C service.
@@ -194,7 +197,8 @@ impl Drop for Lab<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             eprintln!("  {error:#}");
-            for name in ["pipd", "pipd-shim", "service"] {
+            // Shims first: they would have a new daemon started.
+            for name in ["pipd-shim", "pipd", "service"] {
                 for pid in self.programs.processes(name) {
                     let _ = self.programs.kill(pid);
                 }
