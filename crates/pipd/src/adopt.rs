@@ -1,5 +1,6 @@
 //! What a new daemon finds: workspaces and their goals, runs that live, runs that ended meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ impl Daemon {
     /// Reads everything back. Called once, before anybody is served.
     pub(crate) fn adopt(&mut self) {
         let hosts = self.hosts.clone();
+        let mut ids = BTreeSet::new();
         for host in &hosts {
             let entries = match std::fs::read_dir(host.workspaces()) {
                 Ok(entries) => entries,
@@ -40,7 +42,11 @@ impl Daemon {
                 if !self.workspaces.contains_key(&id) {
                     self.adopt_workspace(id.clone(), &host.workspace(&id));
                 }
+                ids.insert(id);
             }
+        }
+        for id in &ids {
+            self.adopt_unrecorded(id, &hosts);
         }
         let keys = self.keys();
         for key in &keys {
@@ -176,14 +182,14 @@ fn look(dir: RunDir, shim_program: &Path) -> Found {
     match recover::recover(&dir, shim_program) {
         Recovered::Ended(exited) => Found::Ended(exited),
         Recovered::Never => Found::Nothing,
-        recovered @ (Recovered::Shim(_) | Recovered::Unclear(_)) => {
+        recovered @ (Recovered::Shim(_) | Recovered::Unclear(_) | Recovered::Deaf(_)) => {
             Found::Alive { dir, was_ready, uptime_ms, recovered }
         }
     }
 }
 
 /// Holds the place of a run until its shim is linked.
-fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
+pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
     let (orders, _) = tokio::sync::mpsc::unbounded_channel();
     let spec = record::read::<RunSpec>(&dir.spec()).ok().flatten();
     crate::service::LiveRun {
@@ -202,14 +208,21 @@ fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         dropped_lines: 0,
         reaped: None,
         looks: 0,
-        _pipes: None,
+        linked_at: std::time::Instant::now(),
+        deaf_since: None,
+        pipes: None,
     }
 }
 
 /// A record that cannot be read is put aside, never deleted; a newer one is left where it is.
 fn set_aside(path: &Path, error: &RecordError) -> String {
-    if let RecordError::Newer { .. } = error {
-        return format!("{error}; install that version again, its services are not managed by this one");
+    match error {
+        RecordError::Newer { .. } => {
+            return format!("{error}; install that version again, its services are not managed by this one");
+        }
+        // It may be readable again in a moment.
+        RecordError::Io { .. } => return format!("{error}; type: pipctl daemon restart"),
+        RecordError::Unreadable { .. } => {}
     }
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".unreadable-{}", crate::clock::wall_ms()));

@@ -37,6 +37,8 @@ pub(crate) struct Daemon {
     /// Whether the next liveness tick is already ordered.
     pub(crate) liveness_due: bool,
     pub(crate) accept_queues: HashMap<Key, u32>,
+    /// The last run of every service that has left its folders behind and is in no configuration now.
+    pub(crate) numbers_used: HashMap<Key, RunId>,
     generation: u64,
     published: Option<Rc<Snapshot>>,
     changed: watch::Sender<u64>,
@@ -67,6 +69,7 @@ impl Daemon {
             nofile: None,
             liveness_due: false,
             accept_queues: HashMap::new(),
+            numbers_used: HashMap::new(),
             generation: 0,
             published: None,
             changed: watch::Sender::new(0),

@@ -30,6 +30,16 @@ impl JournalState {
     pub(crate) fn synced(&self) -> u64 {
         self.synced
     }
+
+    /// Whether something asked for is not safe yet: whoever asks now comes after it.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.synced != self.asked
+    }
+
+    /// Whether an event of this service waits for a record.
+    pub(crate) fn awaits(&self, service: &str) -> bool {
+        self.waiting.iter().chain(&self.in_flight).any(|(key, _)| *key.service == *service)
+    }
 }
 
 impl Daemon {

@@ -18,6 +18,7 @@ mod input;
 mod journal;
 mod jupyter;
 mod liveness;
+mod mend;
 mod port;
 mod probe;
 mod reaper;
@@ -32,6 +33,7 @@ mod spawn;
 mod startup;
 mod timeline;
 mod tree;
+mod unrecorded;
 mod workspace;
 
 pub use startup::main;

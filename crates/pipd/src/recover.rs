@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lifecycle::{Event, RunId};
 use os::lock::FileLock;
@@ -19,8 +19,9 @@ use wire::ExitCause;
 use crate::clock::wall_ms;
 use crate::daemon::Daemon;
 use crate::input::{Input, Key};
+use crate::mend;
 use crate::runs::exit_of;
-use crate::service::{LiveRun, exit_view};
+use crate::service::{LiveRun, Obstacle, exit_view};
 use crate::shim_link;
 use crate::spawn::start_shim;
 
@@ -35,6 +36,8 @@ pub(crate) enum Recovered {
     Never,
     /// It could not be found out now; try again.
     Unclear(String),
+    /// It has a shim that cannot be reached.
+    Deaf(String),
 }
 
 /// A shim to talk to.
@@ -50,63 +53,110 @@ pub(crate) struct FoundShim {
 
 /// Finds out, and acts where something must be done. Blocks; not for the loop.
 pub(crate) fn recover(dir: &RunDir, shim_program: &Path) -> Recovered {
-    let spec: RunSpec = match record::read(&dir.spec()) {
-        Ok(Some(spec)) => spec,
-        // The folder was made and nothing in it was ever spawned.
-        Ok(None) => {
-            bury(dir, "the daemon died before it was spawned");
-            return Recovered::Never;
-        }
-        Err(error) => return Recovered::Unclear(error.to_string()),
-    };
-    let started: Option<Started> = match record::read(&dir.started()) {
-        Ok(started) => started,
-        Err(error) => return Recovered::Unclear(error.to_string()),
-    };
-    let lock = match FileLock::try_acquire(&dir.lock()) {
-        // Held: its shim lives.
-        Ok(None) => return join(dir, spec, started),
-        Ok(Some(lock)) => lock,
-        Err(error) => return Recovered::Unclear(format!("{}: {error}", dir.lock().display())),
-    };
+    // The lock comes first: while somebody has it, what is missing here may be about to be written.
+    match FileLock::try_acquire(&dir.lock()) {
+        Ok(None) => join(dir),
+        Ok(Some(lock)) => without_shim(dir, shim_program, &lock),
+        Err(error) => Recovered::Unclear(format!("{}: {error}", dir.lock().display())),
+    }
+}
+
+/// Nobody looks after the run, and nobody can begin to: the lock is ours.
+fn without_shim(dir: &RunDir, shim_program: &Path, lock: &FileLock) -> Recovered {
     match record::read::<Exited>(&dir.exited()) {
         Ok(Some(exited)) => return Recovered::Ended(exited),
         Ok(None) => {}
+        Err(error) if mend::makes_no_sense(&error) => mend::set_aside(&dir.exited()),
         Err(error) => return Recovered::Unclear(error.to_string()),
     }
-    if started.is_none() {
-        // The child waits for this record before it executes, and ends with the shim it waits for.
-        bury_locked(dir, "its shim died before it was started");
-        return Recovered::Never;
+    let (spec, started) = (record::read(&dir.spec()), record::read(&dir.started()));
+    match (spec, started) {
+        // The folder was made and nothing in it was ever spawned.
+        (Ok(None), _) => {
+            bury_locked(dir, "the daemon died before it was spawned");
+            Recovered::Never
+        }
+        (Ok(Some(_)), Ok(None)) => {
+            // The child waits for this record before it executes, and ends with the shim it waits for.
+            bury_locked(dir, "its shim died before it was started");
+            Recovered::Never
+        }
+        (Ok(Some(spec)), Ok(Some(started))) => replace(dir, spec, started, shim_program, lock),
+        (Err(error), _) | (_, Err(error)) if !mend::makes_no_sense(&error) => {
+            Recovered::Unclear(error.to_string())
+        }
+        (spec, started) => {
+            let living = match mend::alive(dir) {
+                Ok(living) => living,
+                Err(error) => return Recovered::Unclear(error.to_string()),
+            };
+            if living.is_empty() {
+                bury_locked(dir, "its records cannot be read and nothing of it lives");
+                return Recovered::Ended(tombstone());
+            }
+            match mended(dir, spec.ok().flatten(), started.ok().flatten(), &living) {
+                Ok((spec, started)) => replace(dir, spec, started, shim_program, lock),
+                Err(why) => Recovered::Unclear(why),
+            }
+        }
     }
-    replace(dir, spec, started, shim_program, &lock)
 }
 
-/// The shim lives: connect to it.
-fn join(dir: &RunDir, spec: RunSpec, started: Option<Started>) -> Recovered {
+/// The records of a run of which something lives, those that could not be read written anew.
+fn mended(
+    dir: &RunDir,
+    spec: Option<RunSpec>,
+    started: Option<Started>,
+    living: &[mend::Marked],
+) -> Result<(RunSpec, Started), String> {
+    let unknown = || format!("{}: nothing is known of what lives", dir.path().display());
+    let spec = match spec {
+        Some(spec) => spec,
+        None => {
+            let spec = mend::specification(dir, living).ok_or_else(unknown)?;
+            mend::rewrite(&dir.spec(), &spec).map_err(|error| error.to_string())?;
+            spec
+        }
+    };
+    let started = match started {
+        Some(started) => started,
+        None => {
+            let started = mend::started(living).ok_or_else(unknown)?;
+            mend::rewrite(&dir.started(), &started).map_err(|error| error.to_string())?;
+            started
+        }
+    };
+    Ok((spec, started))
+}
+
+/// Somebody has the lock, so its shim lives, or is being started: connect to it.
+fn join(dir: &RunDir) -> Recovered {
+    let spec = match record::read::<RunSpec>(&dir.spec()) {
+        Ok(Some(spec)) => spec,
+        Ok(None) => return Recovered::Unclear("it is being made".into()),
+        // The shim has read it when it still made sense.
+        Err(error) => match mend::alive(dir).ok().and_then(|living| mend::specification(dir, &living)) {
+            Some(spec) => spec,
+            None => return Recovered::Unclear(error.to_string()),
+        },
+    };
     match UnixStream::connect(spec.socket.as_path()) {
         Ok(connection) => Recovered::Shim(Box::new(FoundShim {
             pipes: open_pipes(dir),
             dir: dir.clone(),
             spec,
-            started,
+            started: record::read(&dir.started()).ok().flatten(),
             connection,
             replacement: false,
         })),
-        // It holds the lock and does not listen: too young, or about to end.
-        Err(error) => Recovered::Unclear(format!("{}: {error}", spec.socket.to_string_lossy())),
+        // It holds the lock and does not listen: too young, about to end, or cut off.
+        Err(error) => Recovered::Deaf(format!("{}: {error}", spec.socket.to_string_lossy())),
     }
 }
 
 /// The shim is dead and this is its lock: a new one takes over, whether the service lives (it is watched) or not
 /// (what is left of it is swept).
-fn replace(
-    dir: &RunDir,
-    spec: RunSpec,
-    started: Option<Started>,
-    program: &Path,
-    lock: &FileLock,
-) -> Recovered {
+fn replace(dir: &RunDir, spec: RunSpec, started: Started, program: &Path, lock: &FileLock) -> Recovered {
     let pipes = open_pipes(dir);
     let made = UnixStream::pair().and_then(|(ours, theirs)| {
         start_shim(program, dir, Some(&theirs), lock)?;
@@ -116,7 +166,7 @@ fn replace(
         Ok(connection) => Recovered::Shim(Box::new(FoundShim {
             dir: dir.clone(),
             spec,
-            started,
+            started: Some(started),
             connection,
             pipes,
             replacement: true,
@@ -139,12 +189,19 @@ pub(crate) fn bury(dir: &RunDir, why: &str) {
     }
 }
 
-fn bury_locked(dir: &RunDir, why: &str) {
+/// The same for who has the lock.
+pub(crate) fn bury_locked(dir: &RunDir, why: &str) {
     if dir.exited().exists() {
         return;
     }
     debug!(dir = %dir.path().display(), why, "buried");
-    let tombstone = Exited {
+    if let Err(error) = record::write(&dir.exited(), &tombstone(), Durability::Rename) {
+        warn!(%error, "no tombstone");
+    }
+}
+
+fn tombstone() -> Exited {
+    Exited {
         cause: ExitCause::Unknown,
         at_ms: wall_ms(),
         uptime_ms: 0,
@@ -154,31 +211,41 @@ fn bury_locked(dir: &RunDir, why: &str) {
         swept: Vec::new(),
         left_running: Vec::new(),
         unkillable: Vec::new(),
-    };
-    if let Err(error) = record::write(&dir.exited(), &tombstone, Durability::Rename) {
-        warn!(%error, "no tombstone");
     }
 }
 
 impl Daemon {
     /// The connection to a shim ended. If its run had not ended before, somebody has to look after it.
     pub(crate) fn on_shim_gone(&mut self, key: &Key, run: RunId) {
-        let program = Arc::clone(&self.shim_program);
         let Some(live) = self.service_mut(key).and_then(|service| service.live.as_mut()) else { return };
         if live.run != run {
             return;
         }
         live.shim = None;
-        let dir = live.dir.clone();
+        // A shim that serves for a while and then dies is replaced at once; one that cannot begin is no hurry.
+        if live.linked_at.elapsed() >= SERVED_FOR {
+            live.looks = 0;
+        }
+        let (dir, looks) = (live.dir.clone(), live.looks);
+        live.looks = looks.saturating_add(1);
         self.touch();
-        self.look_after(key.clone(), run, dir, program);
+        self.look_after(key.clone(), run, dir, pause(looks));
     }
 
-    fn look_after(&self, key: Key, run: RunId, dir: RunDir, program: Arc<Path>) {
-        let inputs = self.inputs.clone();
-        tokio::task::spawn_blocking(move || {
+    /// Finds out, after a pause, what became of a run.
+    fn look_after(&self, key: Key, run: RunId, dir: RunDir, pause: Duration) {
+        let (inputs, program) = (self.inputs.clone(), Arc::clone(&self.shim_program));
+        let look = move || {
             let result = recover(&dir, &program);
             let _ = inputs.send(Input::Recovered { key, run, result });
+        };
+        if pause.is_zero() {
+            drop(tokio::task::spawn_blocking(look));
+            return;
+        }
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(pause).await;
+            tokio::task::spawn_blocking(look);
         });
     }
 
@@ -195,28 +262,37 @@ impl Daemon {
             Recovered::Never => {
                 if let Some(service) = self.service_mut(key) {
                     service.live = None;
+                    service.obstacle = Some(Obstacle {
+                        detail: "its shim died before the service began".into(),
+                        hint: Some("it is tried again by itself".into()),
+                        holders: Vec::new(),
+                    });
                 }
                 self.step(key, Event::Blocked { run, why: lifecycle::Block::Machine });
             }
-            Recovered::Unclear(why) => {
-                debug!(%key, why, "what became of a run is unclear; looking again");
-                let Some(live) = self.service_mut(key).and_then(|service| service.live.as_mut()) else {
-                    return;
-                };
-                let pause = (LOOK_AGAIN * 2_u32.saturating_pow(live.looks)).min(LOOK_AGAIN_AT_MOST);
-                live.looks += 1;
-                let dir = live.dir.clone();
-                let (inputs, key, program) =
-                    (self.inputs.clone(), key.clone(), Arc::clone(&self.shim_program));
-                tokio::task::spawn_local(async move {
-                    tokio::time::sleep(pause).await;
-                    tokio::task::spawn_blocking(move || {
-                        let result = recover(&dir, &program);
-                        let _ = inputs.send(Input::Recovered { key, run, result });
-                    });
-                });
+            Recovered::Unclear(why) => self.look_again(key, run, &why),
+            Recovered::Deaf(why) => {
+                let now = Instant::now();
+                let live = self.service_mut(key).and_then(|service| service.live.as_mut());
+                if let Some(live) = live
+                    && now.duration_since(*live.deaf_since.get_or_insert(now)) >= DEAF_FOR
+                {
+                    live.deaf_since = None;
+                    let lock = live.dir.lock();
+                    warn!(%key, run = run.0, why, "its shim cannot be reached and is replaced");
+                    tokio::task::spawn_blocking(move || kill_owner(&lock));
+                }
+                self.look_again(key, run, &why);
             }
         }
+    }
+
+    fn look_again(&mut self, key: &Key, run: RunId, why: &str) {
+        debug!(%key, why, "what became of a run is unclear; looking again");
+        let Some(live) = self.service_mut(key).and_then(|service| service.live.as_mut()) else { return };
+        live.looks = live.looks.saturating_add(1);
+        let (dir, pause) = (live.dir.clone(), pause(live.looks));
+        self.look_after(key.clone(), run, dir, pause);
     }
 
     /// Listens to the shim of a run that is ours again.
@@ -224,10 +300,12 @@ impl Daemon {
         let FoundShim { dir, spec, started, connection, pipes, replacement } = found;
         let (orders, reader) = match shim_link::link(connection, key.clone(), run, self.inputs.clone()) {
             Ok(link) => link,
-            Err(error) => return warn!(%key, %error, "the connection to a shim could not be used"),
+            Err(error) => return self.look_again(key, run, &error.to_string()),
         };
         let Some(service) = self.service_mut(key) else { return };
-        let reaped = service.live.as_ref().and_then(|live| live.reaped.clone());
+        let mut before = service.live.take();
+        let kept_pipes = before.as_mut().and_then(|live| live.pipes.take());
+        let before = before.as_ref();
         service.live = Some(LiveRun {
             run,
             dir,
@@ -242,10 +320,13 @@ impl Daemon {
             orders,
             reader,
             stuck: Vec::new(),
-            dropped_lines: 0,
-            reaped,
-            looks: 0,
-            _pipes: pipes,
+            dropped_lines: before.map_or(0, |live| live.dropped_lines),
+            reaped: before.and_then(|live| live.reaped.clone()),
+            looks: before.map_or(0, |live| live.looks),
+            linked_at: Instant::now(),
+            deaf_since: None,
+            // Better the old ones than none: without a reader the service would write into a broken pipe.
+            pipes: pipes.or(kept_pipes),
         });
         self.repeat_orders(key);
         self.touch();
@@ -265,11 +346,32 @@ impl Daemon {
     }
 }
 
-/// How long to wait before looking again at a run that is neither dead nor reachable.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How long to wait before looking for the `looks`th time at a run that has no shim to talk to.
+fn pause(looks: u32) -> Duration {
+    match looks {
+        0 => Duration::ZERO,
+        more => (LOOK_AGAIN * 2_u32.saturating_pow(more - 1)).min(LOOK_AGAIN_AT_MOST),
+    }
+}
 
-/// The same after it stayed so for a while.
+/// The shim that holds this lock is ended; whoever looks next replaces it.
+fn kill_owner(lock: &Path) {
+    let held = os::lock::is_held(lock).unwrap_or(false);
+    if let Some(owner) = os::lock::owner(lock).filter(|_| held)
+        && let Err(error) = owner.signal(nix::sys::signal::Signal::SIGKILL)
+    {
+        warn!(lock = %lock.display(), %error, "an unreachable shim cannot be ended");
+    }
+}
+
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(2);
+
+/// A shim that has served so long was able to.
+const SERVED_FOR: Duration = Duration::from_secs(10);
+
+/// How long a living shim may be out of reach.
+const DEAF_FOR: Duration = Duration::from_secs(2);
 
 /// What a run that ended while no daemon lived means for the core, and for people.
 pub(crate) fn ended(exited: &Exited) -> (lifecycle::Exit, wire::ExitView) {

@@ -1,9 +1,9 @@
 //! What clients ask for: start, stop, restart, and the daemon's own end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use lifecycle::{Event, Phase};
+use lifecycle::{Event, Millis, Phase, Restored, RunId};
 use run::record::DaemonGoal;
 use tracing::info;
 use wire::{
@@ -191,6 +191,8 @@ impl Daemon {
             let _ = reply.send(Ok(serde_json::json!({ "services": [] })));
             return;
         };
+        // What comes after a change that is not recorded yet must neither overtake it nor be answered before it is safe.
+        let record = record || self.workspaces.get(&id).is_some_and(|w| w.journal.is_behind());
         let overdue_at = timeout_ms.map(|timeout| self.clock.now().saturating_add(timeout));
         let number = if record { self.next_record(&id) } else { None };
         let group = self.answers.open(Arc::clone(&id), reply, keys, overdue_at, number);
@@ -285,6 +287,7 @@ impl Daemon {
                 ErrorObject::new(code::INTERNAL, format!("no random numbers for a token: {error}"))
             })?,
         };
+        let now = self.clock.now();
         let workspace = self.workspaces.entry(Arc::clone(&id)).or_insert_with(|| Workspace {
             id: Arc::clone(&id),
             root: spec.root.clone(),
@@ -294,8 +297,9 @@ impl Daemon {
             warnings: Vec::new(),
             journal: Default::default(),
         });
+        workspace.root.clone_from(&spec.root);
         workspace.warnings.clone_from(&spec.warnings);
-        let changed = merge(workspace, &spec.services);
+        let changed = merge(workspace, &spec.services, &mut self.numbers_used, now);
         let keys = self.choose(&id, &spec.root, &params.services)?;
         // A service that was taken out of the configuration is not started, only shown while it lives.
         let keys =
@@ -316,7 +320,14 @@ impl Daemon {
 }
 
 /// Merges the configuration's services in, in its order; returns whether a record of them would differ.
-fn merge(workspace: &mut Workspace, specs: &[ServiceSpec]) -> bool {
+/// `numbers_used` has the last run of each service that is not there: a number is never used twice.
+fn merge(
+    workspace: &mut Workspace,
+    specs: &[ServiceSpec],
+    numbers_used: &mut HashMap<Key, RunId>,
+    now: Millis,
+) -> bool {
+    let key = |name: &str| Key { workspace: Arc::clone(&workspace.id), service: name.into() };
     let before: Vec<(Arc<str>, ServiceSpec)> =
         workspace.services.iter().map(|(name, service)| (Arc::clone(name), service.spec.clone())).collect();
     let mut old = std::mem::take(&mut workspace.services);
@@ -324,15 +335,24 @@ fn merge(workspace: &mut Workspace, specs: &[ServiceSpec]) -> bool {
         let known = old.iter().position(|(name, _)| **name == *spec.name);
         let (name, mut service) = match known {
             Some(index) => old.remove(index),
-            None => (spec.name.as_str().into(), Service::new(spec.clone(), lifecycle::Service::new())),
+            None => {
+                let last = numbers_used.remove(&key(&spec.name)).unwrap_or_default();
+                let core = lifecycle::Service::restore(lifecycle::Goal::Down, last, Restored::Nothing, now);
+                (spec.name.as_str().into(), Service::new(spec.clone(), core))
+            }
         };
         service.configure(spec.clone());
         workspace.services.push((name, service));
     }
-    // What the configuration no longer names is kept while it is wanted or lives.
-    workspace.services.extend(
-        old.into_iter().filter(|(_, service)| service.goal == Goal::Up || service.core.run().is_some()),
-    );
+    // What the configuration no longer names is kept while it is wanted or lives, or somebody waits for it.
+    let (kept, gone): (Vec<_>, Vec<_>) = old.into_iter().partition(|(name, service)| {
+        service.goal == Goal::Up
+            || service.core.run().is_some()
+            || service.core.waiting() > 0
+            || workspace.journal.awaits(name)
+    });
+    numbers_used.extend(gone.into_iter().map(|(name, service)| (key(&name), service.core.last_run())));
+    workspace.services.extend(kept);
     before.len() != workspace.services.len()
         || before
             .iter()

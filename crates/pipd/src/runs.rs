@@ -39,13 +39,18 @@ impl Daemon {
                         dropped_lines: 0,
                         reaped: None,
                         looks: 0,
-                        _pipes: Some(pipes),
+                        linked_at: std::time::Instant::now(),
+                        deaf_since: None,
+                        pipes: Some(pipes),
                     });
                     service.last_words.clear();
                 }
             }
             Err(error) => {
                 warn!(%key, %error, "the connection to a new shim could not be used");
+                if let Some(service) = self.service_mut(key) {
+                    service.live = Some(crate::adopt::placeholder(run, dir));
+                }
                 let _ = self.inputs.send(Input::ShimGone { key: key.clone(), run });
             }
         }
@@ -69,7 +74,7 @@ impl Daemon {
                 live.started_ms = Some(at_ms);
                 // Now, when nobody waits for the next run: forget runs that ended long ago.
                 let dir = live.dir.clone();
-                tokio::task::spawn_blocking(move || prune(&dir));
+                tokio::task::spawn_blocking(move || prune(&dir, run));
                 self.step(key, Event::Spawned { run });
             }
             Report::Replaced { pid } => {
@@ -91,7 +96,8 @@ impl Daemon {
                 debug!(%key, errno, message, "the machine refused a process");
                 let dir = live.dir.clone();
                 tokio::task::spawn_blocking(move || {
-                    crate::recover::bury(&dir, "the machine refused a process")
+                    crate::recover::bury(&dir, "the machine refused a process");
+                    prune(&dir, run);
                 });
                 if let Some(service) = self.service_mut(key) {
                     service.live = None;
@@ -243,21 +249,21 @@ fn speaks_of_a_taken_port(cause: &ExitCause, last_words: &[String]) -> bool {
         })
 }
 
-/// Forgets the folders of runs that ended long ago.
-fn prune(dir: &run::layout::RunDir) {
-    let Some(runs) = dir.path().parent() else { return };
-    let Ok(entries) = std::fs::read_dir(runs) else { return };
-    let mut ended: Vec<_> = entries
+/// Forgets the folders of runs long before `run`. At most one run lives, so they have ended, whether their end was
+/// recorded or the machine had refused them.
+fn prune(dir: &run::layout::RunDir, run: RunId) {
+    let Some(service) = dir.path().ancestors().nth(2) else { return };
+    let folder = |number: u64| run::layout::RunDir::at(service.join("runs").join(format!("{number:010}")));
+    let Ok(entries) = std::fs::read_dir(service.join("runs")) else { return };
+    let mut before: Vec<u64> = entries
         .flatten()
-        .map(|entry| run::layout::RunDir::at(entry.path()))
-        .filter(|run| run.exited().exists())
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&number| number < run.0)
         .collect();
-    if ended.len() <= KEPT_RUNS {
-        return;
-    }
-    ended.sort_by(|one, other| one.path().cmp(other.path()));
-    let surplus = ended.len() - KEPT_RUNS;
-    for run in ended.into_iter().take(surplus) {
+    before.sort_unstable();
+    let surplus = before.len().saturating_sub(KEPT_RUNS);
+    for number in before.into_iter().take(surplus) {
+        let run = folder(number);
         // Never one whose shim may still hold the lock.
         if matches!(os::lock::is_held(&run.lock()), Ok(false)) {
             let _ = std::fs::remove_dir_all(run.path());

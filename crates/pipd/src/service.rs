@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use lifecycle::RunId;
 use os::process::ProcessIdentity;
@@ -68,9 +68,13 @@ pub(crate) struct LiveRun {
     pub(crate) reaped: Option<wire::ExitCause>,
     /// How often it was looked for in vain after its connection ended.
     pub(crate) looks: u32,
+    /// Since when there is a connection.
+    pub(crate) linked_at: Instant,
+    /// Since when its shim holds the lock and cannot be reached.
+    pub(crate) deaf_since: Option<Instant>,
     /// Read ends of the output FIFOs, never read: while they are open no death of a shim gives the service
     /// a broken pipe.
-    pub(crate) _pipes: Option<[OwnedFd; 2]>,
+    pub(crate) pipes: Option<[OwnedFd; 2]>,
 }
 
 impl Drop for LiveRun {

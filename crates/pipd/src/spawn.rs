@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use lifecycle::{Block, RunId};
 use os::lock::FileLock;
-use run::layout::{HostDir, RunDir};
+use run::layout::{HostDir, RunDir, ServiceDir};
 use run::protocol::{CONNECTION_FD, LOCK_FD};
 use run::record::{self, Durability, RunSpec};
 use tracing::debug;
@@ -94,11 +94,7 @@ impl Daemon {
         if let Some(reason) = &spec.refused {
             return Err(blocked(Block::Refused, reason.clone(), None));
         }
-        if let Some(missing) = spec.after.iter().find(|name| {
-            !workspace
-                .service(name)
-                .is_some_and(|other| matches!(other.core.phase(), lifecycle::Phase::Ready { .. }))
-        }) {
+        if let Some(missing) = self.missing_dependency(key) {
             let detail = format!("waits for `{missing}` to be ready");
             return Err(blocked(Block::After, detail, Some(format!("pipctl start {missing}"))));
         }
@@ -136,6 +132,18 @@ impl Daemon {
         })
     }
 
+    /// A service that must be ready first and is not.
+    fn missing_dependency(&self, key: &Key) -> Option<&str> {
+        let workspace = self.workspaces.get(&key.workspace)?;
+        let after = &workspace.service(&key.service)?.spec.after;
+        let ready = |name: &str| {
+            workspace
+                .service(name)
+                .is_some_and(|other| matches!(other.core.phase(), lifecycle::Phase::Ready { .. }))
+        };
+        after.iter().map(String::as_str).find(|name| !ready(name))
+    }
+
     /// Gives the service its port: the configured one, or the one it had, or the next free one.
     pub(crate) fn assign_port(&mut self, key: &Key) {
         let Some(service) = self.service(key) else { return };
@@ -167,7 +175,12 @@ impl Daemon {
                 if let Some(service) = self.service_mut(key) {
                     service.obstacle = Some(obstacle);
                 }
-                self.step(key, lifecycle::Event::Blocked { run, why: failure.block });
+                let block = failure.block;
+                self.step(key, lifecycle::Event::Blocked { run, why: block });
+                // What it waits for may have become ready since it was looked at, and will not again.
+                if block == Block::After && self.missing_dependency(key).is_none() {
+                    let _ = self.inputs.send(Input::Relief { key: key.clone() });
+                }
             }
         }
     }
@@ -185,6 +198,10 @@ fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
     for host in &plan.hosts {
         match make_folder(host, &plan) {
             Ok((dir, lock, pipes)) => return make_shim(&plan, host, dir, &lock, pipes),
+            // The number is taken, in whichever root: the next attempt has the next one.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(machine(&error, &format!("run {} of {} is there already", plan.run.0, plan.key)));
+            }
             Err(error) => last = Some((host.path().to_owned(), error)),
         }
     }
@@ -220,8 +237,21 @@ fn make_folder(host: &HostDir, plan: &Plan) -> io::Result<(RunDir, FileLock, [Ow
         }
         Err(error) => return Err(error),
     }
+    furnish(host, &service, &dir, plan).map(|(lock, pipes)| (dir.clone(), lock, pipes)).inspect_err(|_| {
+        // Made by us and nobody was ever in it; on a full disk there would soon be thousands.
+        let _ = std::fs::remove_dir_all(dir.path());
+    })
+}
+
+/// What belongs into a new folder.
+fn furnish(
+    host: &HostDir,
+    service: &ServiceDir,
+    dir: &RunDir,
+    plan: &Plan,
+) -> io::Result<(FileLock, [OwnedFd; 2])> {
     let lock = FileLock::try_acquire(&dir.lock())?
-        .ok_or_else(|| io::Error::new(io::ErrorKind::AlreadyExists, "the run's lock is held"))?;
+        .ok_or_else(|| io::Error::new(io::ErrorKind::WouldBlock, "the run's lock is held"))?;
     os::fifo::make(&dir.out())?;
     os::fifo::make(&dir.err())?;
     let pipes = [os::fifo::open_read(&dir.out())?, os::fifo::open_read(&dir.err())?];
@@ -244,7 +274,7 @@ fn make_folder(host: &HostDir, plan: &Plan) -> io::Result<(RunDir, FileLock, [Ow
         at_ms: wall_ms(),
     };
     record::write(&dir.spec(), &spec, Durability::Rename).map_err(io::Error::other)?;
-    Ok((dir, lock, pipes))
+    Ok((lock, pipes))
 }
 
 fn make_shim(
@@ -255,8 +285,8 @@ fn make_shim(
     pipes: [OwnedFd; 2],
 ) -> Result<Spawned, SpawnFailure> {
     let failed = |error: io::Error| {
-        // Nobody will ever live in this run: say so, that no later daemon looks for somebody.
-        crate::recover::bury(&dir, "its shim could not be started");
+        // Nobody will ever live in this run: say so, that no later daemon looks for somebody. The lock is ours.
+        crate::recover::bury_locked(&dir, "its shim could not be started");
         machine(&error, "the shim could not be started")
     };
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;

@@ -160,12 +160,16 @@ fn prepare() -> Result<ExitCode, StartError> {
         let clients = tokio::task::spawn_local(socket::serve(listener, Rc::clone(&shared)));
         daemon::run(&shared, queue).await;
         clients.abort();
-        // Answers that were given are on their way to their clients.
+        // Whoever still waits is told to ask again; answers that were given are on their way to their clients.
+        shared.borrow_mut().answers = Default::default();
         tokio::task::yield_now().await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         let goal = shared.borrow().ending;
         Ok(goal.unwrap_or(DaemonGoal::Down))
     })?;
+    // A run that is being made is made to its end, or the next daemon would find it half-made.
+    drop(local);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     // The goodbye comes before the lock is let go: no shim brings back what left on purpose.
     if let Err(error) = record::write(&host.daemon_record(), &goodbye(goal), Durability::Rename) {
         warn!(%error, "the goodbye could not be written; a shim will bring this daemon back");
