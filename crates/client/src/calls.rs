@@ -139,9 +139,6 @@ impl Client {
             CallError::Refused(refusal) if refusal.code == code::VERSION => {
                 ConnectError::Version(refusal.message)
             }
-            CallError::Refused(refusal) if refusal.code == code::GOING_AWAY => {
-                ConnectError::Hello { socket: self.host.socket(), source: CallError::Gone }
-            }
             source => ConnectError::Hello { socket: self.host.socket(), source },
         }
     }
@@ -372,7 +369,12 @@ fn waiting_limit(no_wait: bool, timeout_ms: Option<u64>) -> Option<Duration> {
 
 fn finish<T: serde::de::DeserializeOwned>(answer: ResponseFrame) -> Result<T, CallError> {
     if let Some(refusal) = answer.error {
-        return Err(CallError::Refused(refusal));
+        // It will not answer any more: whoever may ask again asks the next one.
+        return Err(if refusal.code == code::GOING_AWAY {
+            CallError::Gone
+        } else {
+            CallError::Refused(refusal)
+        });
     }
     answer.into_result().map_err(|ErrorObject { message, .. }| CallError::Garbage(message))
 }

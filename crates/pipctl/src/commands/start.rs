@@ -1,7 +1,7 @@
 //! `pipctl start`: find the workspace, have a daemon, want its services up, say what came of it.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use client::{CallError, Client};
 use wire::{ServiceOutcome, StartParams, VerbAnswer};
@@ -16,7 +16,10 @@ use crate::render::{self, Verb};
 use crate::terminal::{Surroundings, Terminal};
 
 /// How often a `start` is sent again because the daemon went away while it waited. Starting is idempotent.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: u32 = 3;
+
+/// What the daemon that went away is given to be gone, more each time.
+const ANOTHER: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(
     args: &cli::Start,
@@ -71,7 +74,8 @@ fn until_answered(
     for attempt in 1.. {
         let mut client = find::daemon_or_start(surroundings, terminal, quiet)?;
         match once(&mut client, params.clone(), root, live, terminal) {
-            Err(CallError::Gone) if attempt < ATTEMPTS => {}
+            // One that is on its way out may still take connections for a moment.
+            Err(CallError::Gone) if attempt < ATTEMPTS => std::thread::sleep(ANOTHER * attempt),
             result => {
                 drop(watch);
                 return Ok(result?);
