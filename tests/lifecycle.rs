@@ -261,6 +261,27 @@ fn a_main_that_leaves_its_worker_serving_is_followed() {
     assert!(!alive(worker));
 }
 
+#[test]
+fn a_service_that_is_silent_is_called_unhealthy_and_left_alone() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("silent");
+    workspace.stub_service("web", &format!("--listen {port} --silent-after 1500"), &format!("port = {port}"));
+    workspace.pipctl(&["start"]).ok();
+    let pid = workspace.pid("web");
+    until("silence", SHORT, || {
+        // Asks that are never answered fill the queue as a browser would.
+        std::net::TcpStream::connect(("127.0.0.1", port.number())).is_ok() && status_of(&port) == 0
+    });
+    suspend(pid);
+    let held: Vec<_> = (0..8).map(|_| std::net::TcpStream::connect(("127.0.0.1", port.number()))).collect();
+    until("a look at it", LONG, || workspace.service("web").phase == Phase::Unhealthy);
+    assert_eq!(workspace.pid("web"), pid, "a service that only hangs was restarted");
+    testkit::resume(pid);
+    drop(held);
+    workspace.pipctl(&["stop"]).ok();
+}
+
 // The real servers
 
 fn fasthtml<'a>(sandbox: &'a Sandbox, venv: &std::path::Path, port: &testkit::Port) -> Workspace<'a> {

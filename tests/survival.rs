@@ -204,6 +204,111 @@ fn a_killed_daemon_goes_on_with_a_start_and_with_a_stop() {
 }
 
 #[test]
+fn a_signal_to_the_daemon_never_reaches_the_services() {
+    use nix::sys::signal::{Signal, kill};
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = stub_workspace(&sandbox, "signals", &port);
+    workspace.pipctl(&["start"]).ok();
+    let before = workspace.service("web");
+    for signal in
+        [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT]
+    {
+        let daemon = sandbox.daemon();
+        kill(nix::unistd::Pid::from_raw(daemon), signal).unwrap();
+        // Whether it goes or stays is its own affair; `pipctl` finds one, and it finds the same process.
+        workspace.pipctl(&["start"]).ok();
+        let now = workspace.service("web");
+        assert_eq!((now.pid, now.run, now.phase), (before.pid, before.run, Phase::Ready), "after {signal}");
+    }
+    assert_contiguous(&workspace.stdout_lines("web"));
+}
+
+/// Requests and deaths at moments without a pattern. The invariant: never two of a service, and in the end
+/// exactly what was asked for.
+#[test]
+fn deaths_at_any_moment_leave_one_of_each() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("chaos");
+    let file = workspace.path("witness");
+    workspace.stub_service(
+        "web",
+        &format!("--listen {port} --witness {}", file.display()),
+        &format!("port = {port}"),
+    );
+    workspace.pipctl(&["start"]).ok();
+    let seed = u64::from(std::process::id()) | 1;
+    println!("seed {seed}");
+    let mut state = seed;
+    let mut below = |limit: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % limit
+    };
+    let living = || -> Vec<i32> {
+        let text = workspace.read("witness");
+        text.lines()
+            .filter_map(|line| line.split_once(" started ")?.1.parse().ok())
+            .filter(|&pid| alive(pid))
+            .collect()
+    };
+    for _ in 0..40 {
+        let verb = [&["start", "--no-wait"][..], &["stop", "--no-wait"], &["restart", "--no-wait"]]
+            [below(3) as usize];
+        // The daemon may die under it: any exit code will do.
+        let mut request = workspace.command(sandbox.program());
+        request.args(verb).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut request = request.spawn().unwrap();
+        let moment = Instant::now();
+        let wait = Duration::from_micros(below(40_000));
+        until("a moment", SHORT, || moment.elapsed() >= wait);
+        if below(3) > 0
+            && let Some(daemon) = sandbox.try_daemon()
+        {
+            kill_if_alive(daemon);
+        }
+        if below(4) == 0
+            && let Some(shim) = shims(&sandbox).first()
+        {
+            kill_if_alive(*shim);
+        }
+        request.wait().unwrap();
+        let now = living();
+        assert!(now.len() <= 1, "two at once: {now:?}\n{}", workspace.read("witness"));
+    }
+    // A stop that was under way when its daemon died may still end this run; then there is another.
+    workspace.pipctl(&["start", "--no-wait"]).ok();
+    until("one that serves", SHORT, || {
+        let service = workspace.service("web");
+        service.phase == Phase::Ready && service.pid.is_some_and(|pid| living() == [pid]) && answers(&port)
+    });
+    workspace.pipctl(&["stop"]).ok();
+    assert_eq!(living(), Vec::<i32>::new());
+    workspace.pipctl(&["start"]).ok();
+    assert_eq!(living(), [workspace.pid("web")]);
+    workspace.pipctl(&["stop"]).ok();
+    assert_eq!(living(), Vec::<i32>::new());
+}
+
+fn kill_if_alive(pid: i32) {
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+}
+
+fn shims(sandbox: &Sandbox) -> Vec<i32> {
+    let program = sandbox.program().with_file_name("pipd-shim");
+    sandbox
+        .processes()
+        .into_iter()
+        .filter(|&pid| {
+            os::process::command(pid)
+                .is_some_and(|command| command.first().is_some_and(|name| *name == *program))
+        })
+        .collect()
+}
+
+#[test]
 fn a_kernel_keeps_its_variables_when_the_daemon_is_killed() {
     for stack in [Stack::Current, Stack::OldKernel] {
         let Some(venv) = stack.venv() else { skip!("run `cargo xtask test` for the real servers") };
