@@ -13,7 +13,7 @@ use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tracing::{debug, warn};
 use wire::{ErrorObject, Frame, HelloAnswer, PROTOCOL, Request, Snapshot, StatusParams, code};
@@ -31,12 +31,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Accepts for the daemon's life.
 pub(crate) async fn serve(listener: Listener, daemon: Shared) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let mut complained = false;
     loop {
         let stream = match listener.accept().await {
-            Ok(stream) => stream,
+            Ok(stream) => {
+                complained = false;
+                stream
+            }
             Err(error) => {
-                // Out of descriptors, most likely: waiting is better than spinning.
-                warn!(%error, "a connection could not be accepted");
+                // Out of descriptors, most likely: waiting is better than spinning, and it is said once.
+                if !std::mem::replace(&mut complained, true) {
+                    warn!(%error, "connections cannot be accepted");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -72,7 +78,7 @@ async fn converse(stream: Stream, daemon: &Shared) {
     let writing = Arc::clone(&stream);
     let (answers, mut queue) = mpsc::channel::<Vec<u8>>(MAX_WAITING);
     // One writer, so that answers and notifications never mix. A client that does not read is left.
-    let writer = tokio::task::spawn_local(async move {
+    let mut writer = tokio::task::spawn_local(async move {
         while let Some(line) = queue.recv().await {
             match tokio::time::timeout(PATIENCE, (&*writing).write_all(&line)).await {
                 Ok(Ok(())) => {}
@@ -82,14 +88,13 @@ async fn converse(stream: Stream, daemon: &Shared) {
     });
     let mut lines = FramedRead::new(&*stream, LinesCodec::new_with_max_length(wire::MAX_LINE_BYTES));
     let mut greeted = false;
+    let places = Arc::new(Semaphore::new(MAX_WAITING));
     loop {
-        let line = if greeted {
-            lines.next().await
-        } else {
-            match tokio::time::timeout(PATIENCE, lines.next()).await {
-                Ok(line) => line,
-                Err(_) => break,
-            }
+        let line = tokio::select! {
+            line = lines.next() => line,
+            // It does not take what it asked for: it is left, and with it everything that was to be told.
+            _ = &mut writer => break,
+            () = tokio::time::sleep(PATIENCE), if !greeted => break,
         };
         let frame = match line {
             Some(Ok(line)) => wire::decode(line.as_bytes()),
@@ -117,7 +122,16 @@ async fn converse(stream: Stream, daemon: &Shared) {
                         break;
                     }
                 } else if greeted {
-                    take(daemon, &answers, frame.id, frame.request).await;
+                    match Arc::clone(&places).try_acquire_owned() {
+                        Ok(place) => take(daemon, &answers, frame.id, frame.request, place).await,
+                        Err(_) => {
+                            let error = format!(
+                                "{MAX_WAITING} requests of this connection wait already; take their answers first"
+                            );
+                            let error = ErrorObject::new(code::INVALID_REQUEST, error);
+                            send(&answers, wire::error_line(&frame.id, &error)).await;
+                        }
+                    }
                 } else {
                     let error = ErrorObject::new(code::INVALID_REQUEST, "the first request must be `hello`");
                     send(&answers, wire::error_line(&frame.id, &error)).await;
@@ -138,7 +152,9 @@ async fn converse(stream: Stream, daemon: &Shared) {
     }
     drop(answers);
     // What was answered is still delivered, to a client that listens.
-    let _ = tokio::time::timeout(PATIENCE, writer).await;
+    if !writer.is_finished() {
+        let _ = tokio::time::timeout(PATIENCE, writer).await;
+    }
 }
 
 fn greet(daemon: &Shared, hello: &wire::Hello) -> Result<HelloAnswer, ErrorObject> {
@@ -159,8 +175,15 @@ fn greet(daemon: &Shared, hello: &wire::Hello) -> Result<HelloAnswer, ErrorObjec
     Ok(HelloAnswer { protocol, daemon: daemon.borrow().info.clone() })
 }
 
-/// Answers a reader at once; hands everything else to the loop and goes on listening.
-async fn take(daemon: &Shared, answers: &mpsc::Sender<Vec<u8>>, id: Value, request: Request) {
+/// Answers a reader at once; hands everything else to the loop and goes on listening. `place` is given back with the
+/// answer; a subscription keeps it.
+async fn take(
+    daemon: &Shared,
+    answers: &mpsc::Sender<Vec<u8>>,
+    id: Value,
+    request: Request,
+    place: OwnedSemaphorePermit,
+) {
     match request {
         Request::Status(params) => {
             let snapshot = of_interest(daemon, &params);
@@ -172,12 +195,16 @@ async fn take(daemon: &Shared, answers: &mpsc::Sender<Vec<u8>>, id: Value, reque
             respond(answers, &id, Ok(&*of_interest(daemon, &params))).await;
             let (daemon, answers) = (Rc::clone(daemon), answers.downgrade());
             tokio::task::spawn_local(async move {
+                let _place = place;
                 while changes.changed().await.is_ok() {
                     let begun = Instant::now();
                     let line = wire::notification_line("status.changed", &*of_interest(&daemon, &params));
                     let cost = begun.elapsed();
                     let Some(answers) = answers.upgrade() else { return };
-                    send(&answers, line).await;
+                    if !send(&answers, line).await {
+                        return;
+                    }
+                    drop(answers);
                     // A burst of changes is one piece of news, and news never takes a twentieth of the daemon's time.
                     tokio::time::sleep(Duration::from_millis(20).max(cost * 20)).await;
                 }
@@ -186,6 +213,7 @@ async fn take(daemon: &Shared, answers: &mpsc::Sender<Vec<u8>>, id: Value, reque
         Request::Why(params) => {
             let (daemon, answers) = (Rc::clone(daemon), answers.clone());
             tokio::task::spawn_local(async move {
+                let _place = place;
                 let answer = crate::timeline::why(&daemon, &params).await;
                 respond(&answers, &id, answer).await;
             });
@@ -201,6 +229,7 @@ async fn take(daemon: &Shared, answers: &mpsc::Sender<Vec<u8>>, id: Value, reque
             let _ = inputs.send(Input::Request { request: Box::new(request), reply });
             let answers = answers.clone();
             tokio::task::spawn_local(async move {
+                let _place = place;
                 let answer = answer.await.unwrap_or_else(|_| {
                     Err(ErrorObject::new(code::GOING_AWAY, "pipd is going away; type it again"))
                 });
@@ -241,10 +270,14 @@ async fn respond<T: serde::Serialize>(
     send(answers, line).await;
 }
 
-async fn send(answers: &mpsc::Sender<Vec<u8>>, line: Result<Vec<u8>, serde_json::Error>) {
+/// Whether there is still somebody to take it.
+async fn send(answers: &mpsc::Sender<Vec<u8>>, line: Result<Vec<u8>, serde_json::Error>) -> bool {
     match line {
         // A closed queue means that the client does not read; it is left with its connection.
-        Ok(line) => drop(answers.send(line).await),
-        Err(error) => warn!(%error, "an answer could not be written as JSON"),
+        Ok(line) => answers.send(line).await.is_ok(),
+        Err(error) => {
+            warn!(%error, "an answer could not be written as JSON");
+            true
+        }
     }
 }
