@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wire::{Kind, ServiceSpec, Text};
 
@@ -30,42 +33,80 @@ impl Filling<'_> {
     }
 }
 
-/// The whole environment of a run: captured, then `.env` files, then the service's own, then ours. A state folder
-/// that this daemon was told is passed on, so that `pipctl` in the run talks to this daemon.
-///
-/// # Errors
-/// When a `.env` file cannot be read or has a line that is no assignment; the message names both.
-pub(crate) fn assemble(
-    captured: &BTreeMap<String, Text>,
-    spec: &ServiceSpec,
-    filling: &Filling<'_>,
-    token: &str,
-    marker: &str,
-    state_dir: Option<&Text>,
-) -> Result<Vec<(String, Text)>, String> {
-    let mut environment = captured.clone();
-    for file in &spec.env_files {
-        environment.extend(read_env_file(file.as_path())?);
+/// What the environment of a run is made of: captured, then `.env` files, then the service's own, then ours. A state
+/// folder that this daemon was told is passed on, so that `pipctl` in the run talks to this daemon.
+pub(crate) struct Recipe {
+    pub(crate) captured: Arc<BTreeMap<String, Text>>,
+    pub(crate) spec: ServiceSpec,
+    pub(crate) root: Text,
+    pub(crate) port: Option<u16>,
+    pub(crate) token: String,
+    pub(crate) marker: String,
+    pub(crate) state_dir: Option<Text>,
+}
+
+impl Recipe {
+    /// The whole of it. Reads files; not for the loop.
+    ///
+    /// # Errors
+    /// When a `.env` file cannot be read or has a line that is no assignment; the message names both.
+    pub(crate) fn assemble(&self) -> Result<Vec<(String, Text)>, String> {
+        let filling = Filling { port: self.port, root: &self.root };
+        let mut environment = BTreeMap::clone(&self.captured);
+        for file in &self.spec.env_files {
+            environment.extend(read_env_file(file.as_path())?);
+        }
+        for (name, value) in &self.spec.env {
+            match value {
+                Some(value) => environment.insert(name.clone(), filling.fill(value)),
+                None => environment.remove(name),
+            };
+        }
+        if self.spec.kind == Kind::Jupyter {
+            environment.insert("JUPYTER_TOKEN".into(), self.token.as_str().into());
+        }
+        if let Some(state) = &self.state_dir {
+            environment.insert("PIPD_STATE_DIR".into(), state.clone());
+        }
+        environment.insert(run::record::MARKER.into(), self.marker.as_str().into());
+        Ok(environment.into_iter().collect())
     }
-    for (name, value) in &spec.env {
-        match value {
-            Some(value) => environment.insert(name.clone(), filling.fill(value)),
-            None => environment.remove(name),
-        };
+}
+
+/// How long a `.env` file that is a pipe may keep its reader waiting.
+const PIPE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A `.env` file may be a pipe into which a password manager writes; one that nobody writes into must not hold up
+/// a helper thread for ever.
+fn read_env_text(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.file_type().is_fifo() {
+        return std::fs::read_to_string(path);
     }
-    if spec.kind == Kind::Jupyter {
-        environment.insert("JUPYTER_TOKEN".into(), token.into());
+    let mut pipe = std::fs::File::from(os::fifo::open_read(path)?);
+    let (mut text, until) = (Vec::new(), Instant::now() + PIPE_PATIENCE);
+    let mut piece = [0; 4096];
+    loop {
+        match pipe.read(&mut piece) {
+            // Without a writer yet it ends at once, too.
+            Ok(0) if !text.is_empty() => break,
+            Ok(count) if count > 0 => {
+                text.extend_from_slice(piece.get(..count).unwrap_or_default());
+                continue;
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        if Instant::now() >= until {
+            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "nobody writes into this pipe"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
-    if let Some(state) = state_dir {
-        environment.insert("PIPD_STATE_DIR".into(), state.clone());
-    }
-    environment.insert(run::record::MARKER.into(), marker.into());
-    Ok(environment.into_iter().collect())
+    String::from_utf8(text).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
 }
 
 /// `NAME=value` lines, `#` comments, an optional `export`, single or double quotes around the value.
 fn read_env_file(path: &Path) -> Result<Vec<(String, Text)>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = read_env_text(path).map_err(|error| {
         format!("{}: {error}; make the file or take it out of `env_file`", path.display())
     })?;
     let mut pairs = Vec::new();
@@ -120,12 +161,18 @@ mod tests {
 
     #[test]
     fn later_sources_win_and_none_removes() {
-        let captured =
+        let captured: BTreeMap<_, _> =
             [("A", "1"), ("B", "2"), ("C", "3")].map(|(n, v)| (n.to_owned(), Text::from(v))).into();
-        let spec = spec(&[("B", Some("{port}")), ("C", None)]);
-        let root = Text::from("/w");
-        let filling = Filling { port: Some(5001), root: &root };
-        let environment = assemble(&captured, &spec, &filling, "t", "m", None).unwrap();
+        let recipe = Recipe {
+            captured: Arc::new(captured),
+            spec: spec(&[("B", Some("{port}")), ("C", None)]),
+            root: Text::from("/w"),
+            port: Some(5001),
+            token: "t".into(),
+            marker: "m".into(),
+            state_dir: None,
+        };
+        let environment = recipe.assemble().unwrap();
         let expected = [("A", "1"), ("B", "5001"), ("PIPD_RUN", "m")];
         assert_eq!(environment, expected.map(|(n, v)| (n.to_owned(), Text::from(v))));
     }
@@ -138,6 +185,21 @@ mod tests {
         let pairs = read_env_file(&path).unwrap();
         let expected = [("A", "1"), ("B", "x y\n"), ("C", "a=b#c"), ("D", "plain"), ("E", "")];
         assert_eq!(pairs, expected.map(|(n, v)| (n.to_owned(), Text::from(v))));
+    }
+
+    #[test]
+    fn a_pipe_is_read_while_somebody_writes_and_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        os::fifo::make(&path).unwrap();
+        let error = read_env_file(&path).unwrap_err();
+        assert!(error.contains("nobody writes"), "{error}");
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::write(path, "A=1\n").unwrap()
+        });
+        assert_eq!(read_env_file(&path).unwrap(), [("A".to_owned(), Text::from("1"))]);
+        writer.join().unwrap();
     }
 
     #[test]

@@ -19,7 +19,7 @@ use wire::{PortSpec, Text};
 
 use crate::clock::wall_ms;
 use crate::daemon::Daemon;
-use crate::environment::{self, Filling};
+use crate::environment::{Filling, Recipe};
 use crate::input::{Input, Key};
 use crate::port;
 use crate::service::Obstacle;
@@ -53,7 +53,7 @@ struct Plan {
     jupyter: bool,
     argv: Vec<Text>,
     cwd: Text,
-    env: Vec<(String, Text)>,
+    environment: Recipe,
     marker: String,
     stop: wire::StopSpec,
     log: wire::LogSpec,
@@ -65,6 +65,7 @@ impl Daemon {
         if let Some(service) = self.service_mut(key) {
             service.spawned_at = std::time::SystemTime::now();
             service.port_left = None;
+            service.spare_nobody = false;
         }
         match self.plan(key, run) {
             Ok(plan) => {
@@ -100,21 +101,16 @@ impl Daemon {
         }
         let filling = Filling { port: service.port, root: &workspace.root };
         let marker = format!("{}.{}.{}.{:x}", key.workspace, key.service, run.0, wall_ms());
-        let nothing = Default::default();
-        let captured = service
-            .environment
-            .as_ref()
-            .and_then(|name| workspace.environments.get(name))
-            .unwrap_or(&nothing);
-        let env = environment::assemble(
-            captured,
-            spec,
-            &filling,
-            &workspace.token,
-            &marker,
-            self.told_state_dir.as_ref(),
-        )
-        .map_err(|message| blocked(Block::Exec, message, None))?;
+        let captured = service.environment.as_ref().and_then(|name| workspace.environments.get(name));
+        let environment = Recipe {
+            captured: captured.map(Arc::clone).unwrap_or_default(),
+            spec: spec.clone(),
+            root: workspace.root.clone(),
+            port: service.port,
+            token: workspace.token.clone(),
+            marker: marker.clone(),
+            state_dir: self.told_state_dir.clone(),
+        };
         Ok(Plan {
             hosts: self.hosts.clone(),
             shim: Arc::clone(&self.shim_program),
@@ -124,7 +120,7 @@ impl Daemon {
             jupyter: spec.kind == wire::Kind::Jupyter,
             argv: spec.argv.iter().map(|argument| filling.fill(argument)).collect(),
             cwd: spec.cwd.clone(),
-            env,
+            environment,
             marker,
             stop: spec.stop.clone(),
             log: spec.logs,
@@ -187,6 +183,10 @@ impl Daemon {
 }
 
 fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
+    let env = plan.environment.assemble().map_err(|detail| SpawnFailure {
+        block: Block::Exec,
+        obstacle: Obstacle { detail, hint: None, holders: Vec::new() },
+    })?;
     if let Some(number) = plan.port {
         match port::check(number, plan.jupyter) {
             Ok(None) => {}
@@ -196,7 +196,7 @@ fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
     }
     let mut last = None;
     for host in &plan.hosts {
-        match make_folder(host, &plan) {
+        match make_folder(host, &plan, &env) {
             Ok((dir, lock, pipes)) => return make_shim(&plan, host, dir, &lock, pipes),
             // The number is taken, in whichever root: the next attempt has the next one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -223,7 +223,11 @@ fn machine(error: &io::Error, what: &str) -> SpawnFailure {
 }
 
 /// The run's folder, its lock and its FIFOs, and the specification last.
-fn make_folder(host: &HostDir, plan: &Plan) -> io::Result<(RunDir, FileLock, [OwnedFd; 2])> {
+fn make_folder(
+    host: &HostDir,
+    plan: &Plan,
+    env: &[(String, Text)],
+) -> io::Result<(RunDir, FileLock, [OwnedFd; 2])> {
     let service = host.workspace(&plan.key.workspace).service(&plan.key.service);
     let dir = service.run(plan.run.0);
     // The folders above were made and checked for an earlier run, or they are now.
@@ -237,10 +241,12 @@ fn make_folder(host: &HostDir, plan: &Plan) -> io::Result<(RunDir, FileLock, [Ow
         }
         Err(error) => return Err(error),
     }
-    furnish(host, &service, &dir, plan).map(|(lock, pipes)| (dir.clone(), lock, pipes)).inspect_err(|_| {
-        // Made by us and nobody was ever in it; on a full disk there would soon be thousands.
-        let _ = std::fs::remove_dir_all(dir.path());
-    })
+    furnish(host, &service, &dir, plan, env).map(|(lock, pipes)| (dir.clone(), lock, pipes)).inspect_err(
+        |_| {
+            // Made by us and nobody was ever in it; on a full disk there would soon be thousands.
+            let _ = std::fs::remove_dir_all(dir.path());
+        },
+    )
 }
 
 /// What belongs into a new folder.
@@ -249,6 +255,7 @@ fn furnish(
     service: &ServiceDir,
     dir: &RunDir,
     plan: &Plan,
+    env: &[(String, Text)],
 ) -> io::Result<(FileLock, [OwnedFd; 2])> {
     let lock = FileLock::try_acquire(&dir.lock())?
         .ok_or_else(|| io::Error::new(io::ErrorKind::WouldBlock, "the run's lock is held"))?;
@@ -262,7 +269,7 @@ fn furnish(
         marker: plan.marker.clone(),
         argv: plan.argv.clone(),
         cwd: plan.cwd.clone(),
-        env: plan.env.clone(),
+        env: env.to_vec(),
         stop: plan.stop.clone(),
         log: plan.log,
         log_dir: service.logs().as_path().into(),
