@@ -192,3 +192,45 @@ fn a_service_goes_on_after_a_dependency_that_a_new_daemon_found_ready() {
     workspace.await_phase("first", Phase::Ready);
     assert_ne!(workspace.pid("first"), pid);
 }
+
+#[test]
+fn a_shim_that_says_nothing_is_replaced() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("silent");
+    workspace.stub_service("worker", "", "");
+    workspace.pipctl(&["start"]).ok();
+    let service = workspace.service("worker");
+    let shim = service.shim_pid.unwrap();
+    suspend(shim);
+    let daemon = sandbox.kill_daemon();
+    until("the daemon to be gone", SHORT, || !alive(daemon));
+    workspace.pipctl(&["start"]).ok();
+    let again = workspace
+        .await_service("worker", "with another shim", |found| found.shim_pid.is_some_and(|pid| pid != shim));
+    assert_eq!((again.pid, again.run), (service.pid, service.run));
+    assert!(!alive(shim));
+}
+
+#[test]
+fn a_server_whose_helpers_come_and_go_is_not_asked_about_each_of_them() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("helpers");
+    workspace.write(
+        "app.py",
+        &format!(
+            "import http.server, subprocess, threading\n\n\
+             class Asked(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
+             open('asked', 'a').write('x')\n        self.send_response(200)\n        self.end_headers()\n\n\
+             def helpers():\n    while True:\n        subprocess.run(['sleep', '0.05'])\n\n\
+             threading.Thread(target=helpers, daemon=True).start()\n\
+             http.server.HTTPServer(('127.0.0.1', {port}), Asked).serve_forever()\n"
+        ),
+    );
+    workspace.config(&format!("[services.app]\ncommand = [\"python3\", \"app.py\"]\nport = {port}\n"));
+    workspace.pipctl(&["start"]).ok();
+    let (begun, before) = (Instant::now(), workspace.read("asked").len());
+    until("three seconds", SHORT, || begun.elapsed() > Duration::from_secs(3));
+    let asked = workspace.read("asked").len() - before;
+    assert!(asked <= 5, "asked {asked} times in three seconds");
+}

@@ -20,6 +20,9 @@ use crate::probe::{Finding, Target, Verdict};
 /// How often a blocked port is looked at, and the sources of a failing service.
 const LOOK_OUT: Duration = Duration::from_millis(250);
 
+/// Least time between two questions for which deaths are the reason.
+const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
 /// The companion of a service.
 #[derive(Default)]
 pub(crate) struct Companion {
@@ -154,9 +157,13 @@ async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
 /// Notes the members of a ready run and waits. The death of one is a reason to ask: at once, and a second later.
 async fn guard(target: Target, sources: Vec<PathBuf>, inputs: Inputs, key: Key, run: RunId) {
     let ready_at = SystemTime::now();
+    let mut not_before = tokio::time::Instant::now();
     loop {
         let members = members(&target).await;
         wait_for_a_death(&members).await;
+        // A server whose helpers come and go is not asked about each of them.
+        tokio::time::sleep_until(not_before).await;
+        not_before = tokio::time::Instant::now() + ASK_AT_MOST_EVERY;
         let mut verdict = examine(&target, &members, &sources, ready_at).await;
         if verdict != Verdict::Answered {
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -143,6 +143,10 @@ impl Daemon {
         for action in actions {
             self.perform(key, action);
         }
+        // What the core asked for already may have been asked for less.
+        if matches!(event, Event::Stop { .. }) && self.service(key).is_some_and(|s| s.spare_nobody) {
+            self.repeat_orders(key);
+        }
         self.attend(key);
         self.touch();
     }
@@ -150,7 +154,10 @@ impl Daemon {
     fn perform(&mut self, key: &Key, action: Action) {
         match action {
             Action::Spawn { run } => self.spawn(key, run),
-            Action::Stop { run } => self.order(key, run, Order::Stop { all_processes: false }),
+            Action::Stop { run } => {
+                let all_processes = self.service(key).is_some_and(|service| service.spare_nobody);
+                self.order(key, run, Order::Stop { all_processes });
+            }
             Action::Kill { run } => self.order(key, run, Order::Kill),
             Action::Answer { request, answer } => self.answer(key, request, answer),
             // Recorded before the core heard of the request.
@@ -180,7 +187,8 @@ impl Daemon {
                 service.complaint = None;
             }
             if let (Phase::Ready { .. }, Some(live)) = (after, &service.live) {
-                run::record::mark_ready(&live.dir);
+                let dir = live.dir.clone();
+                tokio::task::spawn_blocking(move || run::record::mark_ready(&dir));
             }
         }
         if matches!(after, Phase::Ready { .. }) && !matches!(before, Phase::Ready { .. }) {

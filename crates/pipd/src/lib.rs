@@ -19,6 +19,8 @@ mod journal;
 mod jupyter;
 mod liveness;
 mod mend;
+#[cfg(test)]
+mod ordering;
 mod port;
 mod probe;
 mod reaper;

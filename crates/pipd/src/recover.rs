@@ -280,7 +280,7 @@ impl Daemon {
                     live.deaf_since = None;
                     let lock = live.dir.lock();
                     warn!(%key, run = run.0, why, "its shim cannot be reached and is replaced");
-                    tokio::task::spawn_blocking(move || kill_owner(&lock));
+                    tokio::task::spawn_blocking(move || shim_link::kill_owner(&lock));
                 }
                 self.look_again(key, run, &why);
             }
@@ -298,10 +298,13 @@ impl Daemon {
     /// Listens to the shim of a run that is ours again.
     pub(crate) fn adopt_shim(&mut self, key: &Key, run: RunId, found: FoundShim) {
         let FoundShim { dir, spec, started, connection, pipes, replacement } = found;
-        let (orders, reader) = match shim_link::link(connection, key.clone(), run, self.inputs.clone()) {
-            Ok(link) => link,
-            Err(error) => return self.look_again(key, run, &error.to_string()),
-        };
+        // A replacement greets as soon as it is there.
+        let silent = (!replacement).then(|| dir.lock());
+        let (orders, reader) =
+            match shim_link::link(connection, key.clone(), run, self.inputs.clone(), silent) {
+                Ok(link) => link,
+                Err(error) => return self.look_again(key, run, &error.to_string()),
+            };
         let Some(service) = self.service_mut(key) else { return };
         let mut before = service.live.take();
         let kept_pipes = before.as_mut().and_then(|live| live.pipes.take());
@@ -351,16 +354,6 @@ fn pause(looks: u32) -> Duration {
     match looks {
         0 => Duration::ZERO,
         more => (LOOK_AGAIN * 2_u32.saturating_pow(more - 1)).min(LOOK_AGAIN_AT_MOST),
-    }
-}
-
-/// The shim that holds this lock is ended; whoever looks next replaces it.
-fn kill_owner(lock: &Path) {
-    let held = os::lock::is_held(lock).unwrap_or(false);
-    if let Some(owner) = os::lock::owner(lock).filter(|_| held)
-        && let Err(error) = owner.signal(nix::sys::signal::Signal::SIGKILL)
-    {
-        warn!(lock = %lock.display(), %error, "an unreachable shim cannot be ended");
     }
 }
 

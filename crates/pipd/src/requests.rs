@@ -160,11 +160,7 @@ impl Daemon {
             if let Some(service) = self.service_mut(key) {
                 changed |= service.goal != Goal::Down;
                 service.goal = Goal::Down;
-                if params.all_processes
-                    && let Some(live) = &service.live
-                {
-                    let _ = live.orders.send(run::protocol::Order::Stop { all_processes: true });
-                }
+                service.spare_nobody |= params.all_processes;
             }
         }
         self.begin(&keys, reply, params.no_wait, params.timeout_ms, changed, losses, |request| Event::Stop {

@@ -20,7 +20,7 @@ impl Daemon {
     /// A run has a shim: listen to it.
     pub(crate) fn link(&mut self, key: &Key, run: RunId, spawned: Spawned) {
         let Spawned { dir, host_dir, marker, port, shim_pid, connection, pipes } = spawned;
-        match shim_link::link(connection, key.clone(), run, self.inputs.clone()) {
+        match shim_link::link(connection, key.clone(), run, self.inputs.clone(), None) {
             Ok((orders, reader)) => {
                 if let Some(service) = self.service_mut(key) {
                     service.live = Some(LiveRun {
@@ -209,7 +209,7 @@ impl Daemon {
     pub(crate) fn repeat_orders(&self, key: &Key) {
         let Some(service) = self.service(key) else { return };
         if let (Phase::Stopping { .. }, Some(live)) = (service.core.phase(), &service.live) {
-            let _ = live.orders.send(Order::Stop { all_processes: false });
+            let _ = live.orders.send(Order::Stop { all_processes: service.spare_nobody });
         }
     }
 }

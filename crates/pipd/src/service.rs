@@ -30,6 +30,8 @@ pub(crate) struct Service {
     pub(crate) core: lifecycle::Service,
     pub(crate) policy: lifecycle::Policy,
     pub(crate) live: Option<LiveRun>,
+    /// The end that was asked for is also that of what a person detached.
+    pub(crate) spare_nobody: bool,
     /// Why it is blocked.
     pub(crate) obstacle: Option<Obstacle>,
     /// Who still held the port after the last run was stopped.
@@ -103,6 +105,7 @@ impl Service {
             core,
             policy,
             live: None,
+            spare_nobody: false,
             obstacle: None,
             port_left: None,
             last_exit: None,
