@@ -244,6 +244,8 @@ fn of_interest(daemon: &Shared, params: &StatusParams) -> Rc<Snapshot> {
     let whole = daemon.borrow_mut().snapshot();
     match &params.root {
         None => whole,
+        // Most users have one workspace: nothing is copied for them.
+        Some(root) if whole.workspaces.iter().all(|workspace| workspace.root.as_ref() == Some(root)) => whole,
         Some(root) => Rc::new(Snapshot {
             generation: whole.generation,
             at_ms: whole.at_ms,
