@@ -234,3 +234,50 @@ fn a_server_whose_helpers_come_and_go_is_not_asked_about_each_of_them() {
     let asked = workspace.read("asked").len() - before;
     assert!(asked <= 5, "asked {asked} times in three seconds");
 }
+
+#[test]
+fn a_server_is_still_known_as_its_runs_own_after_its_shim_died() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("orphan");
+    // The server has left its parent, its group and its session; helpers die all the time, so it is looked at.
+    workspace.write(
+        "app.py",
+        &format!(
+            "import http.server, os, subprocess\n\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        \
+             http.server.HTTPServer(('127.0.0.1', {port}), http.server.SimpleHTTPRequestHandler).serve_forever()\n    \
+             os._exit(0)\nos.wait()\nwhile True:\n    subprocess.run(['sleep', '0.2'])\n"
+        ),
+    );
+    workspace.config(&format!("[services.app]\ncommand = [\"python3\", \"app.py\"]\nport = {port}\n"));
+    workspace.pipctl(&["start"]).ok();
+    let service = workspace.service("app");
+    kill(service.shim_pid.unwrap());
+    let begun = Instant::now();
+    until("four seconds", SHORT, || begun.elapsed() > Duration::from_secs(4));
+    let now = workspace.service("app");
+    assert_eq!((now.pid, now.run, now.phase), (service.pid, service.run, Phase::Ready));
+}
+
+#[test]
+fn a_run_of_many_processes_leaves_the_daemon_its_descriptors() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("many");
+    workspace.write(
+        "app.py",
+        &format!(
+            "import http.server, subprocess\n\nkept = [subprocess.Popen(['sleep', '1000']) for _ in range(300)]\n\
+             http.server.HTTPServer(('127.0.0.1', {port}), http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+        ),
+    );
+    workspace.config(&format!("[services.app]\ncommand = [\"python3\", \"app.py\"]\nport = {port}\n"));
+    workspace.pipctl(&["start"]).ok();
+    if !cfg!(target_os = "linux") {
+        testkit::skip!("descriptors of another process cannot be counted here");
+    }
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", sandbox.daemon())).unwrap().count();
+    let begun = Instant::now();
+    until("the members to be noted", SHORT, || open() > 100 || begun.elapsed() > Duration::from_secs(3));
+    assert!(open() < 200, "{} descriptors for one run", open());
+}

@@ -20,6 +20,10 @@ use crate::probe::{Finding, Target, Verdict};
 /// How often a blocked port is looked at, and the sources of a failing service.
 const LOOK_OUT: Duration = Duration::from_millis(250);
 
+/// Most processes of a run that are watched, each with a descriptor. The oldest have mostly the lowest numbers, and
+/// what is not watched the slow periodic look still covers.
+const MOST_WATCHED: usize = 128;
+
 /// Least time between two questions for which deaths are the reason.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
@@ -97,6 +101,14 @@ impl Daemon {
             service.companion.dismiss();
             service.companion = Companion { job: wanted, task };
         }
+    }
+
+    /// The same when whom it looks after is found in another way now.
+    pub(crate) fn attend_anew(&mut self, key: &Key) {
+        if let Some(service) = self.service_mut(key) {
+            service.companion.dismiss();
+        }
+        self.attend(key);
     }
 
     fn begin_job(&self, key: &Key, job: Job) -> Option<AbortHandle> {
@@ -212,7 +224,7 @@ async fn members(target: &Target) -> BTreeSet<i32> {
 
 async fn wait_for_a_death(members: &BTreeSet<i32>) {
     let mut deaths = FuturesUnordered::new();
-    for &pid in members {
+    for &pid in members.iter().take(MOST_WATCHED) {
         let Ok(Some(identity)) = ProcessIdentity::of(pid) else { return };
         match watch(&identity) {
             Ok(Some(watch)) => deaths.push(async move { watch.readable().await.map(|_| ()) }),

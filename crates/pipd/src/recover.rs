@@ -332,6 +332,9 @@ impl Daemon {
             pipes: pipes.or(kept_pipes),
         });
         self.repeat_orders(key);
+        if replacement {
+            self.attend_anew(key);
+        }
         self.touch();
     }
 

@@ -61,7 +61,7 @@ impl Daemon {
             .filter_map(|(name, service)| {
                 Some(jupyter::Suspect {
                     key: Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) },
-                    port: service.port?,
+                    port: service.live.as_ref().and_then(|live| live.port).or(service.port)?,
                     token: workspace.token.clone(),
                     query: service.scope()?,
                 })

@@ -66,7 +66,9 @@ impl Daemon {
         match report {
             Report::Hello { shim_pid, replacement, .. } => {
                 live.shim = ProcessIdentity::of(shim_pid).ok().flatten();
-                live.replaced_shim |= replacement;
+                if replacement && !std::mem::replace(&mut live.replaced_shim, true) {
+                    self.attend_anew(key);
+                }
                 self.touch();
             }
             Report::Started { pid, at_ms } => {
@@ -81,10 +83,7 @@ impl Daemon {
                 info!(%key, pid, "the service replaced itself");
                 live.main = ProcessIdentity::of(pid).ok().flatten();
                 // Its members are others now.
-                if let Some(service) = self.service_mut(key) {
-                    service.companion.dismiss();
-                }
-                self.attend(key);
+                self.attend_anew(key);
                 self.touch();
             }
             Report::Exited(exited) => self.on_exited(key, run, exited),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lifecycle::{Phase, StopReason};
+use run::layout::HostDir;
 use wire::{Kind, ServiceView, Snapshot, WorkspaceView};
 
 use crate::clock::wall_ms;
@@ -47,7 +48,9 @@ impl Daemon {
             (Some(address), Kind::Jupyter) => Some(format!("{address}?token={}", workspace.token)),
             (address, _) => address.clone(),
         };
-        let host = self.hosts.first();
+        // A run whose folder the state root would not take is in the other one, and so is its log.
+        let host = live.map(|live| HostDir::at(&live.host_dir)).filter(|host| host.path().is_absolute());
+        let host = host.or_else(|| self.hosts.first().cloned());
         ServiceView {
             name: name.to_string(),
             kind: service.spec.kind,
