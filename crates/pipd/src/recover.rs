@@ -131,6 +131,10 @@ fn mended(
 
 /// Somebody has the lock, so its shim lives, or is being started: connect to it.
 fn join(dir: &RunDir) -> Recovered {
+    // The last that a shim does: nothing is left of the run, and the lock will be free in a moment.
+    if let Ok(Some(exited)) = record::read::<Exited>(&dir.exited()) {
+        return Recovered::Ended(exited);
+    }
     let spec = match record::read::<RunSpec>(&dir.spec()) {
         Ok(Some(spec)) => spec,
         Ok(None) => return Recovered::Unclear("it is being made".into()),
