@@ -192,7 +192,11 @@ fn take_place() -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
     roots.push(os::paths::runtime_root());
     let hosts: Vec<HostDir> = roots.iter().map(|root| HostDir::new(root, &key)).collect();
     for (index, host) in hosts.iter().enumerate() {
-        let locked = os::paths::private_dir(host.path()).and_then(|()| acquire(&host.daemon_lock()));
+        // The root, too: whoever owned a folder above ours could put another in its place.
+        let root = host.path().ancestors().nth(2).unwrap_or(host.path());
+        let locked = os::paths::private_dir(root)
+            .and_then(|()| os::paths::private_dir(host.path()))
+            .and_then(|()| acquire(&host.daemon_lock()));
         match locked {
             Ok(Some(lock)) => {
                 let warnings =

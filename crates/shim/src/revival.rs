@@ -106,11 +106,13 @@ impl Revival {
             return self.quiet();
         }
         let recorded = match record::read::<DaemonRecord>(&self.host.daemon_record()) {
-            Ok(recorded) => recorded,
+            Ok(Some(recorded)) => Some(recorded),
+            // A shim lives, so a daemon did, and a record that is lost or makes no sense is no goodbye. Where the
+            // whole folder is gone there is nothing to serve.
+            Ok(None) => self.host.path().is_dir().then(beside).flatten(),
             Err(error) => {
-                // Perhaps a goodbye. Whoever types `pipctl` next starts one anyway.
                 crate::say(&error);
-                None
+                beside()
             }
         };
         let (exe, manager) = match (&self.wanted, recorded) {
@@ -228,6 +230,18 @@ fn start_by_manager(manager: &str) -> bool {
     let Ok(program) = os::spawn::resolve(&words[0], path.as_deref(), Path::new("/")) else { return false };
     let Ok(nowhere) = OpenOptions::new().write(true).open("/dev/null") else { return false };
     os::spawn::detached(&program, &words[1..], &environment(), nowhere.as_fd(), &[], Detach::BeyondMe).is_ok()
+}
+
+/// What would be on record of a daemon that lies where this shim does.
+fn beside() -> Option<DaemonRecord> {
+    let exe = std::env::current_exe().ok()?.with_file_name("pipd");
+    let exe = exe.is_file().then_some(exe)?;
+    Some(DaemonRecord {
+        goal: DaemonGoal::Up,
+        exe: exe.as_path().into(),
+        manager: String::new(),
+        process: None,
+    })
 }
 
 /// The label of the launch agent.

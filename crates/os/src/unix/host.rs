@@ -66,6 +66,13 @@ impl Fnv {
     }
 }
 
+/// A hash that is the same for ever.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = Fnv::new();
+    hash.add(bytes);
+    hash.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

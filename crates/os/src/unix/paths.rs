@@ -50,10 +50,15 @@ pub fn state_root() -> io::Result<PathBuf> {
     })
 }
 
-/// Where runs go when the state root refuses: a folder that lasts for this boot or this login only.
+/// Where runs go when the state root refuses: a folder that lasts for this boot or this login only. Each state root
+/// has one of its own: who looks after one must not find the runs of another.
 #[must_use]
 pub fn runtime_root() -> PathBuf {
-    sys::host::runtime_root()
+    let root = sys::host::runtime_root();
+    match state_root() {
+        Ok(state) => root.join(format!("{:016x}", super::host::hash(state.as_os_str().as_encoded_bytes()))),
+        Err(_) => root,
+    }
 }
 
 /// Makes `path` a folder that only we can enter.

@@ -95,7 +95,11 @@ fn roots_follow_the_environment() {
         if cfg!(target_os = "linux") {
             let ours = tempfile::tempdir_in("/tmp").unwrap();
             set("XDG_RUNTIME_DIR", ours.path().to_str());
-            assert_eq!(paths::runtime_root(), ours.path().join("pipd"));
+            set("PIPD_STATE_DIR", Some("/own"));
+            let own = paths::runtime_root();
+            set("PIPD_STATE_DIR", Some("/other"));
+            assert_ne!(paths::runtime_root(), own);
+            assert_eq!(paths::runtime_root().parent(), Some(ours.path().join("pipd").as_path()));
             set("XDG_RUNTIME_DIR", Some("/nowhere"));
             assert!(!paths::runtime_root().starts_with("/nowhere"));
         }
