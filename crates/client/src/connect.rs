@@ -40,13 +40,26 @@ pub(crate) fn look(host: &HostDir) -> Result<Found, ConnectError> {
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
                 match os::lock::is_held(&host.daemon_lock()) {
-                    Ok(true) => Ok(Found::Held(error)),
+                    Ok(true) => {
+                        if error.kind() == io::ErrorKind::NotFound {
+                            ask_for_a_socket(host);
+                        }
+                        Ok(Found::Held(error))
+                    }
                     Ok(false) => Ok(Found::Nobody),
                     Err(source) => Err(unreachable(source)),
                 }
             }
             _ => Err(unreachable(error)),
         },
+    }
+}
+
+/// A daemon whose socket something has deleted makes it anew when it gets this signal; one that has not begun to
+/// serve ignores it.
+fn ask_for_a_socket(host: &HostDir) {
+    if let Some(owner) = os::lock::owner(&host.daemon_lock()) {
+        let _ = owner.signal(os::process::Signal::SIGUSR1);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where a daemon of this user on this host may be found.
 
+use std::path::Path;
+
 use run::layout::HostDir;
 
 use crate::LocateError;
@@ -34,8 +36,33 @@ impl Locations {
         Self { hosts }
     }
 
+    /// Services that have a living shim, whether or not a daemon looks after them: identifier of the workspace, and
+    /// name. Folders that cannot be read have none.
+    pub fn living(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for host in &self.hosts {
+            for id in names_in(&host.workspaces()) {
+                let workspace = host.workspace(&id);
+                for name in names_in(&workspace.services()) {
+                    let service = workspace.service(&name);
+                    let numbers = service.run_numbers().unwrap_or_default();
+                    let last = numbers.last().map(|&number| service.run(number).lock());
+                    if last.is_some_and(|lock| os::lock::is_held(&lock).unwrap_or(false)) {
+                        found.push((id.clone(), name));
+                    }
+                }
+            }
+        }
+        found
+    }
+
     /// The folders, the preferred one first.
     pub fn hosts(&self) -> &[HostDir] {
         &self.hosts
     }
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

@@ -54,6 +54,11 @@ impl Answers {
         request
     }
 
+    /// Whether anybody waits for a service of this workspace.
+    pub(crate) fn is_waited_for(&self, workspace: &str) -> bool {
+        self.groups.values().any(|group| &*group.workspace == workspace)
+    }
+
     /// When the next group is overdue.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         self.groups.values().filter_map(|group| group.overdue_at).min()
@@ -78,6 +83,24 @@ impl Daemon {
             return;
         };
         self.settle(group, index, outcome, Vec::new());
+    }
+
+    /// Everybody who waits for this service is answered; what the core says of it later is not waited for any more.
+    pub(crate) fn settle_service(&mut self, key: &Key, outcome: ServiceOutcome) {
+        let waiting: Vec<(RequestId, u64, usize)> = self
+            .answers
+            .requests
+            .iter()
+            .filter(|(_, (group, index))| {
+                let result = self.answers.groups.get(group).and_then(|group| group.results.get(*index));
+                result.is_some_and(|(of, result)| of == key && result.is_none())
+            })
+            .map(|(request, (group, index))| (*request, *group, *index))
+            .collect();
+        for (request, group, index) in waiting {
+            self.answers.requests.remove(&request);
+            self.settle(group, index, outcome, Vec::new());
+        }
     }
 
     /// One service of a group is answered; the last one sends the answer off.

@@ -148,6 +148,9 @@ impl Daemon {
             self.repeat_orders(key);
         }
         self.attend(key);
+        if before != after {
+            self.answer_for_stalled(key);
+        }
         self.touch();
     }
 

@@ -12,6 +12,7 @@ mod answers;
 mod clock;
 mod companion;
 mod daemon;
+mod dependents;
 mod environment;
 mod http;
 mod input;

@@ -192,18 +192,6 @@ impl Daemon {
         }
     }
 
-    /// A service became ready: whoever waits for it may go on.
-    pub(crate) fn release_dependents(&mut self, ready: &Key) {
-        let Some(workspace) = self.workspaces.get(&ready.workspace) else { return };
-        for (name, service) in &workspace.services {
-            let waits = matches!(service.core.phase(), Phase::Blocked { why: lifecycle::Block::After, .. });
-            if waits && service.spec.after.iter().any(|needed| **needed == *ready.service) {
-                let key = Key { workspace: workspace.id.clone(), service: name.clone() };
-                let _ = self.inputs.send(Input::Relief { key });
-            }
-        }
-    }
-
     /// A shim that comes back is told again what it was asked.
     pub(crate) fn repeat_orders(&self, key: &Key) {
         let Some(service) = self.service(key) else { return };

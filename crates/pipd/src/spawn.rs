@@ -177,6 +177,7 @@ impl Daemon {
                 if block == Block::After && self.missing_dependency(key).is_none() {
                     let _ = self.inputs.send(Input::Relief { key: key.clone() });
                 }
+                self.answer_for_stalled(key);
             }
         }
     }

@@ -12,7 +12,7 @@ use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use nix::sys::signal::Signal;
 use os::lock::FileLock;
-use os::process::ProcessIdentity;
+use os::process::{Liveness, ProcessIdentity};
 use run::layout::HostDir;
 use run::record::{self, DaemonGoal, DaemonRecord, Durability};
 use tokio::signal::unix::{SignalKind, signal};
@@ -114,6 +114,7 @@ fn prepare() -> Result<ExitCode, StartError> {
     }
     let (hosts, lock, warnings) = take_place()?;
     let Some(host) = hosts.first().cloned() else { return Err(StartError::State("no folder".into())) };
+    displace(&host);
     let shim = shim_program().map_err(failed("pipd-shim"))?;
     let exe = std::env::current_exe().map_err(failed("own program"))?;
     let identity = ProcessIdentity::current().map_err(failed("own identity"))?;
@@ -157,7 +158,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;
         end_on_signals(inputs).map_err(failed("signals"))?;
         info!(pid = identity.pid, version = env!("CARGO_PKG_VERSION"), "serving");
-        let clients = tokio::task::spawn_local(socket::serve(listener, Rc::clone(&shared)));
+        let clients = tokio::task::spawn_local(serve_for_life(listener, host.socket(), Rc::clone(&shared)));
         daemon::run(&shared, queue).await;
         clients.abort();
         // Whoever still waits is told to ask again; answers that were given are on their way to their clients.
@@ -258,6 +259,55 @@ fn listen(path: &Path) -> io::Result<Listener> {
     let listener = ListenerOptions::new().name(name).reclaim_name(false).create_tokio()?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Serves, and serves anew when a client that finds no socket says so by SIGUSR1: whatever cleans folders up may
+/// have taken it.
+async fn serve_for_life(listener: Listener, path: PathBuf, daemon: daemon::Shared) {
+    let asked = signal(SignalKind::user_defined1());
+    let mut serving = tokio::task::spawn_local(socket::serve(listener, Rc::clone(&daemon)));
+    let Ok(mut asked) = asked else {
+        warn!("a socket that vanishes will not be made anew: no signal can be listened for");
+        let _ = serving.await;
+        return;
+    };
+    while asked.recv().await.is_some() {
+        if path.exists() {
+            continue;
+        }
+        match listen(&path) {
+            Ok(listener) => {
+                info!(path = %path.display(), "the socket was gone and is there again");
+                serving.abort();
+                serving = tokio::task::spawn_local(socket::serve(listener, Rc::clone(&daemon)));
+            }
+            Err(error) => warn!(path = %path.display(), %error, "the socket is gone and cannot be made anew"),
+        }
+    }
+}
+
+/// A daemon whose lock was deleted under it does not know that it is no longer the one. It is told to go, before
+/// this one begins; services do not notice.
+fn displace(host: &HostDir) {
+    let Ok(Some(record)) = record::read::<DaemonRecord>(&host.daemon_record()) else { return };
+    let Some(other) = record.process.filter(|_| record.goal == DaemonGoal::Up) else { return };
+    if i32::try_from(std::process::id()) == Ok(other.pid) {
+        return;
+    }
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        // A zombie lives no more; whoever is its parent reaps it.
+        if !matches!(other.liveness(), Ok(Liveness::Running | Liveness::Stopped)) {
+            return;
+        }
+        warn!(pid = other.pid, ?signal, "another daemon lives without its lock; it is told to go");
+        let _ = other.signal(signal);
+        for _ in 0..300 {
+            if !matches!(other.liveness(), Ok(Liveness::Running | Liveness::Stopped)) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
 }
 
 /// SIGTERM and SIGINT end the daemon, never a service.

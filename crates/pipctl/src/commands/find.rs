@@ -78,6 +78,20 @@ pub(crate) fn daemon_if_any(surroundings: &Surroundings) -> Result<Option<Client
     }
 }
 
+/// The daemon that runs; a new one when services live without one, since only a daemon can have them stopped.
+pub(crate) fn daemon_of_the_living(
+    surroundings: &Surroundings,
+    terminal: &mut Terminal<'_>,
+    quiet: bool,
+) -> Result<Client, Failure> {
+    match Client::connect(&surroundings.locations()?) {
+        Err(ConnectError::NotRunning) if !surroundings.locations()?.living().is_empty() => {
+            daemon_or_start(surroundings, terminal, quiet)
+        }
+        connected => Ok(connected?),
+    }
+}
+
 /// The daemon that runs, or a new one. `quiet`: a person is not told of a new one.
 pub(crate) fn daemon_or_start(
     surroundings: &Surroundings,

@@ -1,6 +1,6 @@
 //! `pipctl status`: what the daemon publishes. Starts nothing, reads no configuration.
 
-use client::ConnectError;
+use client::{ConnectError, Locations};
 use serde::Serialize;
 use wire::{DaemonInfo, Goal, Phase, ServiceView, Snapshot, WorkspaceView};
 
@@ -25,7 +25,15 @@ struct Running<'a> {
 struct NotRunning {
     running: bool,
     message: String,
+    /// Services that live without a daemon: nobody restarts them until there is one.
+    living: Vec<Living>,
     workspaces: [(); 0],
+}
+
+#[derive(Serialize)]
+struct Living {
+    workspace: String,
+    service: String,
 }
 
 pub(crate) fn run(
@@ -42,7 +50,7 @@ pub(crate) fn run(
     let locations = surroundings.locations()?;
     let (client, snapshot) = match client::Client::connect_for_status(&locations, root.as_deref()) {
         Ok((client, snapshot)) => (client, snapshot?),
-        Err(error) => return not_running(&error, args.json, terminal),
+        Err(error) => return not_running(&error, &locations, args.json, terminal),
     };
     let exit = snapshot.workspaces.iter().map(exit_of).fold(Exit::Ok, Exit::worst);
     if args.json {
@@ -66,16 +74,33 @@ pub(crate) fn run(
     Ok(exit)
 }
 
-fn not_running(error: &ConnectError, json: bool, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
+fn not_running(
+    error: &ConnectError,
+    locations: &Locations,
+    json: bool,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, Failure> {
+    let none = matches!(error, ConnectError::NotRunning);
+    let living = if none { locations.living() } else { Vec::new() };
     if json {
-        let none = matches!(error, ConnectError::NotRunning);
         let message = if none { "pipd is not running".into() } else { error.to_string() };
-        terminal.print_json(&NotRunning { running: !none, message, workspaces: [] })?;
+        let living = living.into_iter().map(|(workspace, service)| Living { workspace, service }).collect();
+        terminal.print_json(&NotRunning { running: !none, message, living, workspaces: [] })?;
         return Ok(Exit::Unreachable);
     }
     match error {
-        ConnectError::NotRunning => {
+        ConnectError::NotRunning if living.is_empty() => {
             Err(Failure::new(Exit::Unreachable, "pipd is not running, so nothing is; start it: pipctl start"))
+        }
+        ConnectError::NotRunning => {
+            let (count, are) = match living.len() {
+                1 => ("1 service".to_owned(), "is"),
+                count => (format!("{count} services"), "are"),
+            };
+            let text = format!(
+                "pipd is not running, but {count} of yours {are}; have them looked after again: pipctl daemon start"
+            );
+            Err(Failure::new(Exit::Unreachable, text))
         }
         error => Err(Failure::new(Exit::Unreachable, error.to_string())),
     }

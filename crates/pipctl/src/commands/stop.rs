@@ -20,7 +20,7 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let root = find::root(&args.workspace, surroundings)?.path;
-    let mut client = find::daemon(surroundings)?;
+    let mut client = find::daemon_of_the_living(surroundings, terminal, args.json)?;
     let mut params = StopParams {
         root: root.as_path().into(),
         services: args.services.clone(),

@@ -1,0 +1,91 @@
+//! A daemon that cannot be reached, one too many, none at all: what clients find and say.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use testkit::{SHORT, alive, exit, sandbox, until};
+use wire::Phase;
+
+#[test]
+fn a_deleted_socket_is_made_anew_by_the_same_daemon() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("cleaned");
+    workspace.stub_service("worker", "", "");
+    workspace.pipctl(&["start"]).ok();
+    let (daemon, worker) = (sandbox.daemon(), workspace.pid("worker"));
+    for _ in 0..3 {
+        std::fs::remove_file(sandbox.host().join("pipd.sock")).unwrap();
+        workspace.pipctl(&["status"]).ok();
+        assert_eq!((sandbox.daemon(), workspace.pid("worker")), (daemon, worker));
+    }
+}
+
+#[test]
+fn a_daemon_whose_lock_was_deleted_makes_way_for_the_next() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("displaced");
+    workspace.stub_service("worker", "", "");
+    workspace.pipctl(&["start"]).ok();
+    let (daemon, worker) = (sandbox.daemon(), workspace.pid("worker"));
+    for name in ["pipd.sock", "daemon.lock"] {
+        std::fs::remove_file(sandbox.host().join(name)).unwrap();
+    }
+    workspace.pipctl(&["start"]).ok();
+    assert_ne!(sandbox.daemon(), daemon);
+    until("the old daemon to be gone", SHORT, || !alive(daemon));
+    assert_eq!(workspace.pid("worker"), worker);
+    assert_eq!(workspace.why("worker").runs.len(), 1);
+}
+
+#[test]
+fn services_that_live_without_a_daemon_are_counted_and_can_be_stopped() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("alone");
+    workspace.stub_service("one", "", "").stub_service("two", "", "");
+    workspace.pipctl(&["start"]).ok();
+    let (one, two) = (workspace.pid("one"), workspace.pid("two"));
+    workspace.pipctl(&["daemon", "stop"]).ok();
+    workspace.pipctl(&["status"]).expect(exit::UNREACHABLE).says("2 services of yours are");
+    let said: serde_json::Value =
+        serde_json::from_str(&workspace.pipctl(&["status", "--json"]).expect(exit::UNREACHABLE).stdout).unwrap();
+    assert_eq!(said["running"], false);
+    assert_eq!(said["living"].as_array().unwrap().len(), 2);
+    assert!(sandbox.try_daemon().is_none());
+
+    workspace.pipctl(&["stop"]).ok();
+    assert!(!alive(one) && !alive(two));
+    workspace.pipctl(&["daemon", "stop"]).ok();
+    workspace.pipctl(&["status"]).expect(exit::UNREACHABLE).says("so nothing is");
+}
+
+#[test]
+fn whoever_waits_for_a_service_that_cannot_start_is_told_so() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let holder = TcpListener::bind(("127.0.0.1", port.number())).unwrap();
+    let workspace = sandbox.workspace("chain");
+    workspace.stub_service("third", "", "after = [\"second\"]");
+    workspace.stub_service("second", "", "after = [\"first\"]");
+    workspace.stub_service("first", &format!("--listen {port}"), &format!("port = {port}"));
+    let begun = Instant::now();
+    workspace.pipctl(&["start"]).expect(exit::BLOCKED).says("waits for `first`, which is blocked");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+
+    // All of them go on waiting, and start when they can.
+    drop(holder);
+    for name in ["first", "second", "third"] {
+        workspace.await_phase(name, Phase::Ready);
+    }
+}
+
+#[test]
+fn one_that_waits_for_what_nobody_started_says_what_to_type() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("missing");
+    workspace.stub_service("first", "", "").stub_service("second", "", "after = [\"first\"]");
+    workspace.pipctl(&["start", "second"]).expect(exit::BLOCKED).says("waits for `first`, which is not started");
+    workspace.pipctl(&["start", "first"]).ok();
+    workspace.await_phase("second", Phase::Ready);
+}
