@@ -49,7 +49,8 @@ fn services_that_live_without_a_daemon_are_counted_and_can_be_stopped() {
     workspace.pipctl(&["daemon", "stop"]).ok();
     workspace.pipctl(&["status"]).expect(exit::UNREACHABLE).says("2 services of yours are");
     let said: serde_json::Value =
-        serde_json::from_str(&workspace.pipctl(&["status", "--json"]).expect(exit::UNREACHABLE).stdout).unwrap();
+        serde_json::from_str(&workspace.pipctl(&["status", "--json"]).expect(exit::UNREACHABLE).stdout)
+            .unwrap();
     assert_eq!(said["running"], false);
     assert_eq!(said["living"].as_array().unwrap().len(), 2);
     assert!(sandbox.try_daemon().is_none());
@@ -85,7 +86,31 @@ fn one_that_waits_for_what_nobody_started_says_what_to_type() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("missing");
     workspace.stub_service("first", "", "").stub_service("second", "", "after = [\"first\"]");
-    workspace.pipctl(&["start", "second"]).expect(exit::BLOCKED).says("waits for `first`, which is not started");
+    workspace
+        .pipctl(&["start", "second"])
+        .expect(exit::BLOCKED)
+        .says("waits for `first`, which is not started");
     workspace.pipctl(&["start", "first"]).ok();
     workspace.await_phase("second", Phase::Ready);
+}
+
+#[test]
+fn a_run_whose_records_are_gone_is_named_and_left_to_a_person() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("wiped");
+    workspace.stub_service("web", &format!("--listen {port}"), &format!("port = {port}"));
+    workspace.pipctl(&["start"]).ok();
+    let lost = workspace.pid("web");
+    let host = sandbox.host();
+    sandbox.kill_daemon();
+    std::fs::remove_dir_all(host).unwrap();
+    workspace
+        .pipctl(&["start"])
+        .expect(exit::BLOCKED)
+        .says("left over from `web`")
+        .says(&format!("kill {lost}"));
+    assert!(alive(lost));
+    testkit::kill(lost);
+    workspace.await_phase("web", Phase::Ready);
 }

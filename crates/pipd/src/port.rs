@@ -150,14 +150,26 @@ impl Daemon {
             if let Some((workspace, name)) = found {
                 let root = workspace.root.to_string_lossy();
                 holder.service = Some(format!("{name} of {root}"));
-                ours = Some((name, root));
+                // A run that nobody looks after any more: its records are gone. It may hold somebody's work, so it
+                // is named and left to a person; to stop the service would not reach it.
+                let lost = workspace.service(&name).is_none_or(|service| service.live.is_none());
+                ours = Some((name, root, holder.pid.filter(|_| lost)));
             }
         }
         if obstacle.hint.is_some() || obstacle.holders.is_empty() {
             return;
         }
         obstacle.hint = Some(match (ours, obstacle.holders.first().and_then(|holder| holder.pid)) {
-            (Some((name, root)), _) => {
+            (Some((name, root, Some(pid))), _) => {
+                obstacle.detail = format!(
+                    "{}; it is left over from `{name}` of {root}, its records are gone",
+                    obstacle.detail
+                );
+                format!(
+                    "kill {pid}   (it ends what runs in it); the service starts by itself when the port is free"
+                )
+            }
+            (Some((name, root, None)), _) => {
                 obstacle.detail = format!("{}; it is `{name}` of {root}", obstacle.detail);
                 format!("pipctl stop {name} -w {}", shell_word(&root))
             }
