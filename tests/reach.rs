@@ -114,3 +114,21 @@ fn a_run_whose_records_are_gone_is_named_and_left_to_a_person() {
     testkit::kill(lost);
     workspace.await_phase("web", Phase::Ready);
 }
+
+#[test]
+fn a_restart_under_way_is_known_to_the_next_daemon() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("halfway");
+    // It takes its time: the KILL after two seconds ends it.
+    workspace.stub_service("slow", "--ignore TERM", "stop = { grace = \"2s\" }");
+    workspace.pipctl(&["start"]).ok();
+    let before = workspace.pid("slow");
+    workspace.pipctl(&["restart", "--no-wait"]).ok();
+    workspace.await_phase("slow", Phase::Stopping);
+    sandbox.kill_daemon();
+    // Whoever starts it now gets the new one, not the one that is on its way out.
+    workspace.pipctl(&["start"]).ok();
+    let after = workspace.service("slow");
+    assert_eq!((after.phase, after.run), (Phase::Ready, Some(2)));
+    assert_ne!(after.pid, Some(before));
+}

@@ -58,7 +58,8 @@ pub(crate) fn look(host: &HostDir) -> Result<Found, ConnectError> {
 /// A daemon whose socket something has deleted makes it anew when it gets this signal; one that has not begun to
 /// serve ignores it.
 fn ask_for_a_socket(host: &HostDir) {
-    if let Some(owner) = os::lock::owner(&host.daemon_lock()) {
+    let me = i32::try_from(std::process::id());
+    if let Some(owner) = os::lock::owner(&host.daemon_lock()).filter(|owner| Ok(owner.pid) != me) {
         let _ = owner.signal(os::process::Signal::SIGUSR1);
     }
 }

@@ -20,7 +20,7 @@ use crate::workspace::{Workspace, WorkspaceRecord};
 enum Found {
     Nothing,
     Ended(Exited),
-    Alive { dir: RunDir, was_ready: bool, uptime_ms: u64, recovered: Recovered },
+    Alive { dir: RunDir, was_ready: bool, stopping: bool, uptime_ms: u64, recovered: Recovered },
 }
 
 impl Daemon {
@@ -130,8 +130,8 @@ impl Daemon {
                 };
                 (restored, None)
             }
-            Found::Alive { dir, was_ready, uptime_ms, recovered } => {
-                let restored = Restored::Alive { run, ready: was_ready, stopping: false, uptime_ms };
+            Found::Alive { dir, was_ready, stopping, uptime_ms, recovered } => {
+                let restored = Restored::Alive { run, ready: was_ready, stopping, uptime_ms };
                 (restored, Some((dir, recovered)))
             }
         };
@@ -175,7 +175,7 @@ fn look(dir: RunDir, shim_program: &Path) -> Found {
     if !of_this_boot {
         return Found::Nothing;
     }
-    let was_ready = dir.ready().exists();
+    let (was_ready, stopping) = (dir.ready().exists(), dir.stopping().exists());
     let uptime_ms = started
         .as_ref()
         .map_or(0, |started| u64::try_from(crate::clock::wall_ms() - started.at_ms).unwrap_or_default());
@@ -183,7 +183,7 @@ fn look(dir: RunDir, shim_program: &Path) -> Found {
         Recovered::Ended(exited) => Found::Ended(exited),
         Recovered::Never => Found::Nothing,
         recovered @ (Recovered::Shim(_) | Recovered::Unclear(_) | Recovered::Deaf(_)) => {
-            Found::Alive { dir, was_ready, uptime_ms, recovered }
+            Found::Alive { dir, was_ready, stopping, uptime_ms, recovered }
         }
     }
 }

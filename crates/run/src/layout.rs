@@ -5,7 +5,7 @@
 //!   daemon.lock  daemon.json  pipd.sock  pipd.log
 //!   s/<hash>.sock                            one per live run, the shim's
 //!   workspaces/<id>/workspace.json
-//!   workspaces/<id>/services/<service>/runs/<number>/   lock spec.json started.json exit.json out err spool
+//!   workspaces/<id>/services/<service>/runs/<number>/   lock spec.json started.json exit.json ready stopping out err spool
 //!   workspaces/<id>/services/<service>/log/<number>.log
 //! ```
 
@@ -178,6 +178,11 @@ impl RunDir {
     /// Empty; there once the run was ready.
     pub fn ready(&self) -> PathBuf {
         self.0.join("ready")
+    }
+
+    /// Empty; there once the run was asked to end.
+    pub fn stopping(&self) -> PathBuf {
+        self.0.join("stopping")
     }
 
     /// FIFO of the standard output.

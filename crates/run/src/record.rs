@@ -197,6 +197,11 @@ pub fn mark_ready(dir: &crate::layout::RunDir) {
     let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.ready());
 }
 
+/// Notes that a run was asked to end, so that a later daemon does not take it for one that goes on.
+pub fn mark_stopping(dir: &crate::layout::RunDir) {
+    let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.stopping());
+}
+
 /// `exit.json`: written when nothing of the run is left. Without `main` it is a tombstone: the run never came
 /// to life or its end was not witnessed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

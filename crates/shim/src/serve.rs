@@ -292,6 +292,7 @@ impl Shim {
     /// A successor is to know, too, that the end was asked for.
     fn note_the_order(&mut self) {
         if !std::mem::replace(&mut self.asked, true) {
+            run::record::mark_stopping(&self.dir);
             self.output.log.set_note(Note { kills_before: self.kills.before(), asked: true }.pack());
         }
     }
