@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use wire::ExitCause;
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: prints times and judges none; run with --release -- --ignored --nocapture"]
 fn capture_of_100_byte_lines() {
     let line = "x".repeat(99);
     for gib in [1, 2, 2] {
@@ -25,7 +25,7 @@ fn capture_of_100_byte_lines() {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: prints times and judges none; run with --release -- --ignored --nocapture"]
 fn from_a_kill_to_the_report_and_from_an_exec_to_the_start() {
     let mut times: Vec<(u128, u128)> = (0..100)
         .map(|_| {
@@ -51,7 +51,7 @@ fn from_a_kill_to_the_report_and_from_an_exec_to_the_start() {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: prints times and judges none; run with --release -- --ignored --nocapture"]
 fn memory_of_an_idle_shim() {
     let mut runs: Vec<_> = (0..2).map(|_| script("echo hello; exec sleep 1000").start()).collect();
     for run in &mut runs {
