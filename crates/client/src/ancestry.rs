@@ -41,8 +41,16 @@ pub(crate) fn shims_above(locations: &Locations) -> Vec<PathBuf> {
     let by_marker =
         markers.iter().flat_map(|marker| locations.hosts().iter().map(|host| host.shim_socket(marker)));
     let mut all: Vec<PathBuf> = by_marker.chain(sockets).collect();
+    // A shim of another state folder brings back that folder's daemon, which is not the one wanted here.
+    let folders: Vec<PathBuf> =
+        locations.hosts().iter().filter_map(|host| host.shim_sockets().canonicalize().ok()).collect();
+    let is_ours = |path: &Path| {
+        path.parent()
+            .and_then(|folder| folder.canonicalize().ok())
+            .is_some_and(|found| folders.contains(&found))
+    };
     let mut seen = std::collections::HashSet::new();
-    all.retain(|path| path.exists() && seen.insert(path.clone()));
+    all.retain(|path| path.exists() && is_ours(path) && seen.insert(path.clone()));
     all
 }
 

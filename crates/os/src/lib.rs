@@ -19,4 +19,6 @@ mod sys;
 
 mod unix;
 
-pub use unix::{fifo, host, limits, lock, mapping, memory, paths, ports, process, signals, spawn, wait};
+pub use unix::{
+    fifo, host, limits, lock, mapping, memory, paths, ports, process, signals, spawn, terminal, wait,
+};

@@ -51,11 +51,16 @@ pub(crate) enum Command {
     Daemon(Daemon),
     /// Show the versions of pipctl and of the running pipd
     Version(Version),
+    /// Check on this machine what pipd promises; touches nothing of yours
+    Selftest(Selftest),
     /// Print completions for a shell
     Completions(Completions),
     /// Names for completions
     #[command(hide = true)]
     CompleteServices(Workspace),
+    /// The stub service of `selftest`
+    #[command(hide = true)]
+    SelftestStub(SelftestStub),
 }
 
 /// Which workspace.
@@ -285,6 +290,31 @@ pub(crate) struct Version {
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `pipctl selftest`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Selftest {
+    /// Checks to make [default: all]
+    #[arg(value_name = "CHECK", conflicts_with = "list")]
+    pub(crate) checks: Vec<String>,
+    /// Only name the checks
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Keep the folders of the checks, for a report
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `pipctl selftest-stub`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SelftestStub {
+    /// What it is to do
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// `pipctl completions`

@@ -12,4 +12,5 @@ pub mod process;
 pub(crate) mod raw;
 pub mod signals;
 pub mod spawn;
+pub mod terminal;
 pub mod wait;

@@ -7,6 +7,7 @@ mod list;
 mod logs;
 mod open;
 mod restart;
+mod selftest;
 mod start;
 mod status;
 mod stop;
@@ -37,6 +38,8 @@ pub(crate) fn run(
         Command::List(args) => list::run(&args, surroundings, terminal),
         Command::Daemon(args) => daemon::run(&args.command, surroundings, terminal),
         Command::Version(args) => version::run(&args, surroundings, terminal),
+        Command::Selftest(args) => selftest::run(&args, surroundings, terminal),
+        Command::SelftestStub(args) => selftest::stub(&args),
         Command::Completions(args) => completions::run(&args, terminal),
         Command::CompleteServices(args) => Ok(completions::services(&args, surroundings, terminal)),
     }

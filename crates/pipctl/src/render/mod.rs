@@ -5,6 +5,7 @@ mod holder;
 mod list;
 pub(crate) mod log;
 pub(crate) mod progress;
+pub(crate) mod selftest;
 mod status;
 pub(crate) mod style;
 pub(crate) mod table;
