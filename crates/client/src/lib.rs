@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod ancestry;
 mod calls;
 mod changes;
@@ -24,6 +25,7 @@ mod lines;
 mod locations;
 mod start;
 
+pub use again::until_answered;
 pub use calls::{Client, Progress};
 pub use changes::Changes;
 pub use error::{CallError, ConnectError, LocateError, StartError};

@@ -22,6 +22,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this time without a daemon, a shim that was asked for one is not waited for any longer.
 const SHIM_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// Daemons that may die one after the other before they answer.
+const MOST_DEATHS: u32 = 3;
+
 /// Size at which the daemon's own log is set aside, in bytes.
 const MAX_LOG_BYTES: u64 = 5 << 20;
 
@@ -85,6 +88,7 @@ enum By {
 pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -> Result<Client, StartError> {
     let begun = Instant::now();
     let mut asked: Option<Asked> = None;
+    let mut deaths = 0;
     let mut pause = Pause::new();
     loop {
         let held = match connect::look_everywhere(locations)? {
@@ -121,7 +125,13 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
             Some(Asked { log, by: By::Us(Some(identity)), .. }) if held.is_none() && ended(identity) => {
                 // A daemon that lost the race ends at once, and the winner holds the lock.
                 if matches!(connect::look_everywhere(locations)?, (Found::Nobody, _)) {
-                    return Err(StartError::Died { log: log.clone(), last_lines: last_lines(log) });
+                    deaths += 1;
+                    // One may have been killed. One that cannot serve dies every time.
+                    if deaths == MOST_DEATHS {
+                        return Err(StartError::Died { log: log.clone(), last_lines: last_lines(log) });
+                    }
+                    asked = Some(ask(locations, &daemon.exe, true)?);
+                    pause = Pause::new();
                 }
             }
             _ => {}

@@ -37,6 +37,7 @@ fn start() -> StartParams {
         timeout_ms: None,
         refresh_env: false,
         force: false,
+        seen_runs: Default::default(),
     }
 }
 

@@ -26,7 +26,12 @@ fn conversation() -> Vec<Vec<u8>> {
     let words = ["ModuleNotFoundError: No module named 'fasthtml'"];
     say(
         &mut lines,
-        Request::Restart(StartParams { refresh_env: true, force: true, ..start() }),
+        Request::Restart(StartParams {
+            refresh_env: true,
+            force: true,
+            seen_runs: [("jupyter".to_owned(), 6)].into(),
+            ..start()
+        }),
         &verb(ServiceOutcome::Failed, &words, &[]),
     );
     let stop = StopParams {
@@ -100,6 +105,7 @@ fn start() -> StartParams {
         timeout_ms: Some(30_000),
         refresh_env: false,
         force: false,
+        seen_runs: Default::default(),
     }
 }
 

@@ -19,6 +19,9 @@ pub enum Event {
     Restart {
         /// Who asks.
         request: Option<RequestId>,
+        /// The last run when this was asked for the first time. A newer one is the fruit of that request, whose
+        /// answer was lost with a daemon: it is not restarted once more.
+        seen: Option<RunId>,
     },
     /// Answer to [`Action::Spawn`](crate::Action::Spawn): the process lives.
     Spawned {

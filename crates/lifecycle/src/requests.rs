@@ -4,7 +4,7 @@
 //! changes nothing; one that takes time waits; one that a later request contradicts is `Superseded`.
 
 use crate::action::Turn;
-use crate::{Action, Answer, Goal, Phase, RequestId, Service, StopReason};
+use crate::{Action, Answer, Goal, Phase, RequestId, RunId, Service, StopReason};
 
 impl Service {
     /// `Start`: a no-op where it runs, joined where it is on its way, tried at once everywhere else.
@@ -26,8 +26,12 @@ impl Service {
         }
     }
 
-    /// `Restart`: like `Start` where nothing runs; else the run is stopped and another one follows.
-    pub(crate) fn restart(&mut self, request: Option<RequestId>, turn: &mut Turn<'_>) {
+    /// `Restart`: like `Start` where nothing runs; else the run is stopped and another one follows, unless that
+    /// has happened since the run that was `seen`.
+    pub(crate) fn restart(&mut self, request: Option<RequestId>, seen: Option<RunId>, turn: &mut Turn<'_>) {
+        if seen.is_some_and(|seen| self.last_run > seen) {
+            return self.restart_again(request, turn);
+        }
         self.aim(Goal::Up, turn);
         match self.phase {
             Phase::Down | Phase::Blocked { .. } | Phase::Backoff { .. } | Phase::Finished | Phase::GaveUp => {
@@ -42,6 +46,26 @@ impl Service {
             }
             Phase::Stopping { why, .. } => self.start_after_stop(request, why, turn),
             Phase::External => turn.answer(request, Answer::External),
+        }
+    }
+
+    /// A restart that has taken effect already: what it led to is what is waited for.
+    fn restart_again(&mut self, request: Option<RequestId>, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Ready { .. } | Phase::Unhealthy { was_ready: true, .. } => {
+                self.aim(Goal::Up, turn);
+                turn.answer(request, Answer::Ready);
+            }
+            Phase::Down
+            | Phase::Blocked { .. }
+            | Phase::Spawning { .. }
+            | Phase::Starting { .. }
+            | Phase::Unhealthy { was_ready: false, .. }
+            | Phase::Stopping { .. }
+            | Phase::Backoff { .. }
+            | Phase::Finished
+            | Phase::GaveUp
+            | Phase::External => self.start(request, turn),
         }
     }
 
@@ -136,7 +160,7 @@ impl Service {
     }
 
     /// Asks a living run to end.
-    pub(crate) fn walk_ladder(&mut self, run: crate::RunId, why: StopReason, turn: &mut Turn<'_>) {
+    pub(crate) fn walk_ladder(&mut self, run: RunId, why: StopReason, turn: &mut Turn<'_>) {
         let kill_at = Some(turn.after(turn.policy.stop_allowance_ms));
         self.unsettled = None;
         self.enter(Phase::Stopping { run, why, killed: false, kill_at }, turn);

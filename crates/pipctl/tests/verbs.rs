@@ -323,10 +323,14 @@ fn stop_asks_before_work_is_lost() {
 
 #[test]
 fn restart_says_whose_environment_it_means() {
-    let (place, fake) = place(|frame, _| vec![ok(frame, &results(json!([])))]);
+    let (place, fake) = place(|frame, root| match &frame.request {
+        Request::Restart(_) => vec![ok(frame, &results(json!([])))],
+        _ => vec![ok(frame, &snapshot(root, json!([])))],
+    });
     assert_eq!(place.run("restart server --env --force").exit, Exit::Ok);
     let Request::Restart(params) = last(&fake) else { panic!() };
     assert!(params.refresh_env && params.force);
+    assert!(params.seen_runs.is_empty(), "the first time nothing can have been restarted for it");
     assert_eq!(params.services, ["server"]);
 }
 

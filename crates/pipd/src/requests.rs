@@ -20,13 +20,14 @@ impl Daemon {
     pub(crate) fn on_request(&mut self, request: Request, reply: Reply) {
         match request {
             Request::Start(params) => self.start(params, reply),
-            Request::Stop(ref params) if !params.force => match self.to_weigh(&params.root, &params.services)
-            {
-                Some(suspects) => self.weigh(request, reply, suspects),
-                None => self.on_weighed(request, reply, Vec::new()),
-            },
+            Request::Stop(ref params) if !params.force => {
+                match self.to_weigh(&params.root, &params.services, &BTreeMap::new()) {
+                    Some(suspects) => self.weigh(request, reply, suspects),
+                    None => self.on_weighed(request, reply, Vec::new()),
+                }
+            }
             Request::Restart(ref params) if !params.force => {
-                match self.to_weigh(&params.workspace.root, &params.services) {
+                match self.to_weigh(&params.workspace.root, &params.services, &params.seen_runs) {
                     Some(suspects) => self.weigh(request, reply, suspects),
                     None => self.on_weighed(request, reply, Vec::new()),
                 }
@@ -48,13 +49,22 @@ impl Daemon {
     }
 
     /// The JupyterLabs among the services asked for whose end could lose work, with what is needed to ask them.
-    fn to_weigh(&self, root: &Text, services: &[String]) -> Option<Vec<jupyter::Suspect>> {
+    /// One that was restarted since it was `seen` is not to end.
+    fn to_weigh(
+        &self,
+        root: &Text,
+        services: &[String],
+        seen: &BTreeMap<String, u64>,
+    ) -> Option<Vec<jupyter::Suspect>> {
         let workspace = self.workspaces.get(&*run::layout::workspace_id(root.as_path()))?;
         let suspects: Vec<_> = workspace
             .services
             .iter()
             .filter(|(name, _)| services.is_empty() || services.iter().any(|asked| **asked == **name))
             .filter(|(_, service)| service.spec.kind == Kind::Jupyter)
+            .filter(|(name, service)| {
+                seen.get(&**name).is_none_or(|&seen| service.core.last_run() <= RunId(seen))
+            })
             .filter(|(_, service)| {
                 matches!(service.core.phase(), Phase::Ready { .. } | Phase::Unhealthy { was_ready: true, .. })
             })
@@ -123,7 +133,7 @@ impl Daemon {
                 service.goal = Goal::Up;
             }
         }
-        self.begin(&keys, reply, params.no_wait, params.timeout_ms, !nothing_to_do, &[], |request| {
+        self.begin(&keys, reply, params.no_wait, params.timeout_ms, !nothing_to_do, &[], |_, request| {
             Event::Start { request }
         });
     }
@@ -133,20 +143,27 @@ impl Daemon {
             Ok(found) => found,
             Err(error) => return drop(reply.send(Err(error))),
         };
+        let mut seen = HashMap::new();
         for key in keys.iter().filter(|key| !losses.iter().any(|(lost, _)| lost == *key)) {
-            let captured = self.service(key).is_some_and(|service| service.environment.is_some());
-            if params.refresh_env || !captured {
+            let before = self.service(key).and_then(|service| service.environment.clone());
+            if params.refresh_env || before.is_none() {
                 self.capture(key, &params.workspace.env);
             }
             if let Some(service) = self.service_mut(key) {
+                // Asked for again: a newer run that is made the way it is wanted now is what was asked for.
+                if let Some(&run) = params.seen_runs.get(&*key.service)
+                    && service.next_spec.is_none()
+                    && service.environment == before
+                {
+                    seen.insert(key.clone(), RunId(run));
+                }
                 service.apply_next();
                 service.goal = Goal::Up;
             }
             self.assign_port(key);
         }
-        self.begin(&keys, reply, params.no_wait, params.timeout_ms, true, losses, |request| Event::Restart {
-            request,
-        });
+        let event = |key: &Key, request| Event::Restart { request, seen: seen.get(key).copied() };
+        self.begin(&keys, reply, params.no_wait, params.timeout_ms, true, losses, event);
     }
 
     fn stop(&mut self, params: &StopParams, reply: Reply, losses: &[(Key, Vec<String>)]) {
@@ -163,8 +180,8 @@ impl Daemon {
                 service.spare_nobody |= params.all_processes;
             }
         }
-        self.begin(&keys, reply, params.no_wait, params.timeout_ms, changed, losses, |request| Event::Stop {
-            request,
+        self.begin(&keys, reply, params.no_wait, params.timeout_ms, changed, losses, |_, request| {
+            Event::Stop { request }
         });
     }
 
@@ -181,7 +198,7 @@ impl Daemon {
         timeout_ms: Option<u64>,
         record: bool,
         losses: &[(Key, Vec<String>)],
-        event: impl Fn(Option<lifecycle::RequestId>) -> Event,
+        event: impl Fn(&Key, Option<lifecycle::RequestId>) -> Event,
     ) {
         let Some(id) = keys.first().map(|key| Arc::clone(&key.workspace)) else {
             let _ = reply.send(Ok(serde_json::json!({ "services": [] })));
@@ -198,10 +215,10 @@ impl Daemon {
                 self.settle(group, index, ServiceOutcome::Busy, lost.clone());
             } else if no_wait {
                 self.settle(group, index, ServiceOutcome::Accepted, Vec::new());
-                events.push((key.clone(), event(None)));
+                events.push((key.clone(), event(key, None)));
             } else {
                 let request = self.answers.request(group, index);
-                events.push((key.clone(), event(Some(request))));
+                events.push((key.clone(), event(key, Some(request))));
             }
         }
         if record {

@@ -1,5 +1,7 @@
 //! Requests and their answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{RunView, ServiceView, Text, WorkspaceSpec};
@@ -106,6 +108,10 @@ pub struct StartParams {
     /// `restart`: go on although work in kernels or terminals will be lost.
     #[serde(default)]
     pub force: bool,
+    /// `restart`, when it is sent again because the daemon died before it answered: the last run of each service
+    /// (0 for none) as it was before the first time. One that has a newer run is not restarted once more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen_runs: BTreeMap<String, u64>,
 }
 
 /// For `stop`.

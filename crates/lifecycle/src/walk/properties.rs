@@ -60,7 +60,7 @@ fn answers(
     let waiting =
         |world: &World| world.service.waiting.0.iter().map(|w| w.request).collect::<Vec<RequestId>>();
     let mut asked = waiting(before);
-    if let Event::Start { request } | Event::Stop { request } | Event::Restart { request } = event {
+    if let Event::Start { request } | Event::Stop { request } | Event::Restart { request, .. } = event {
         asked.extend(request);
     }
     let mut accounted = waiting(after);
@@ -84,7 +84,9 @@ pub(super) fn of_state(world: &World, policy: &Policy) {
     stop_settles(world, policy, Manners::Obeys);
     stop_settles(world, policy, Manners::NeedsTheKill);
     start_settles(world, policy, Event::Start { request: Some(world.new_request()) });
-    start_settles(world, policy, Event::Restart { request: Some(world.new_request()) });
+    for seen in [None, Some(world.older_run()), Some(world.service.last_run())] {
+        start_settles(world, policy, Event::Restart { request: Some(world.new_request()), seen });
+    }
     session_end_settles(world, policy);
 }
 
@@ -207,9 +209,15 @@ fn start_settles(world: &World, policy: &Policy, event: Event) {
         }
         ref other => panic!("{other:?}: {world:?}\n{all:?}"),
     }
-    let lived = world.process.run();
-    if lived.is_some() && matches!(event, Event::Restart { .. }) && next.process != Process::None {
-        assert_ne!(lived, next.process.run(), "a restart that kept the run: {world:?}\n{all:?}");
+    let Event::Restart { seen, .. } = event else { return };
+    let (lived, lives) = (world.process.run(), next.process.run());
+    if lived.is_none() || lives.is_none() {
+        return;
+    }
+    if seen.is_none_or(|seen| world.service.last_run <= seen) {
+        assert_ne!(lived, lives, "a restart that kept the run: {world:?}\n{all:?}");
+    } else if !matches!(world.service.phase, Phase::Stopping { .. }) {
+        assert_eq!(lived, lives, "restarted twice: {world:?}\n{all:?}");
     }
 }
 

@@ -110,12 +110,18 @@ impl World {
         moments
     }
 
+    /// The run before the last one.
+    pub(super) fn older_run(&self) -> RunId {
+        RunId(self.service.last_run().0.saturating_sub(1))
+    }
+
     /// Everything that can happen now. Reports speak of the process there is.
     pub(super) fn possible(&self) -> Vec<Event> {
         let mut events = std::vec![
             Event::Start { request: None },
             Event::Stop { request: None },
-            Event::Restart { request: None },
+            Event::Restart { request: None, seen: None },
+            Event::Restart { request: None, seen: Some(self.older_run()) },
             Event::Unblocked,
             Event::SourceChanged,
             Event::External { present: true },
@@ -125,7 +131,10 @@ impl World {
         ];
         if self.service.waiting() < REQUESTS {
             let request = Some(self.new_request());
-            events.extend([Event::Start { request }, Event::Stop { request }, Event::Restart { request }]);
+            events.extend([Event::Start { request }, Event::Stop { request }]);
+            // The first time, and again after a daemon's death: since then there was another run, or there was none.
+            let seen = [None, Some(self.older_run()), Some(self.service.last_run())];
+            events.extend(seen.map(|seen| Event::Restart { request, seen }));
         }
         match self.process {
             Process::None => {}

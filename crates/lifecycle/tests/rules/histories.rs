@@ -13,7 +13,7 @@ enum Happening {
     Outside(Event),
     Start(bool),
     Stop(bool),
-    Restart(bool),
+    Restart(bool, Option<u64>),
     /// A report, and how many runs ago its run was.
     Spawned(u64),
     Blocked(u64, Block),
@@ -81,7 +81,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
     prop_oneof![
         4 => any::<bool>().prop_map(Happening::Start),
         2 => any::<bool>().prop_map(Happening::Stop),
-        2 => any::<bool>().prop_map(Happening::Restart),
+        2 => (any::<bool>(), prop::option::of(0..2_u64)).prop_map(|(asked, seen)| Happening::Restart(asked, seen)),
         20 => ago().prop_map(Happening::Spawned),
         4 => (ago(), block).prop_map(|(ago, why)| Happening::Blocked(ago, why)),
         8 => ago().prop_map(Happening::Ready),
@@ -115,7 +115,7 @@ fn event(happening: &Happening, last_run: RunId, requests: &mut u64) -> Event {
         Happening::Outside(event) => event,
         Happening::Start(asked) => Event::Start { request: request(asked) },
         Happening::Stop(asked) => Event::Stop { request: request(asked) },
-        Happening::Restart(asked) => Event::Restart { request: request(asked) },
+        Happening::Restart(asked, seen) => Event::Restart { request: request(asked), seen: seen.map(run) },
         Happening::Spawned(ago) => Event::Spawned { run: run(ago) },
         Happening::Blocked(ago, why) => Event::Blocked { run: run(ago), why },
         Happening::Ready(ago) => Event::Ready { run: run(ago) },
@@ -230,7 +230,7 @@ proptest! {
         for (pause, happening) in &history {
             // Nobody interferes for long: people refill budgets.
             let happening = match happening {
-                Happening::Start(_) | Happening::Stop(_) | Happening::Restart(_)
+                Happening::Start(_) | Happening::Stop(_) | Happening::Restart(..)
                 | Happening::Outside(Event::SessionEnding) => &Happening::Outside(Event::Deadline),
                 other => other,
             };

@@ -75,7 +75,19 @@ impl Model {
         self.let_time_pass_for_readiness(now);
         match event {
             Event::Start { request } => self.wish(true, false, request, now),
-            Event::Restart { request } => self.wish(true, true, request, now),
+            Event::Restart { request, seen } => {
+                // What was restarted since is not restarted again, and whoever asked hears what came of it.
+                let anew = seen.is_none_or(|seen| self.run <= seen.0);
+                self.wish(true, anew, request, now);
+                for action in &mut self.answers {
+                    if let (false, lifecycle::Action::Answer { request: to, answer }) = (anew, action)
+                        && Some(*to) == request
+                        && *answer == Answer::Already
+                    {
+                        *answer = Answer::Ready;
+                    }
+                }
+            }
             Event::Stop { request } => self.wish(false, false, request, now),
             Event::Spawned { run }
             | Event::Blocked { run, .. }

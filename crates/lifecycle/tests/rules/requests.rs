@@ -337,3 +337,31 @@ fn an_older_run_changes_nothing() {
         assert_eq!(story.service, before, "{late:?}");
     }
 }
+
+#[test]
+fn a_restart_that_is_asked_for_again_restarts_once() {
+    let again =
+        |seen| Event::Restart { request: Some(lifecycle::RequestId(2)), seen: Some(lifecycle::RunId(seen)) };
+    let ready_once = || {
+        Story::of(policy())
+            .then(0, START, &[goal(Goal::Up), spawn(1)], "spawning 1")
+            .quietly(5, spawned(1), "starting 1")
+            .quietly(90, ready(1), "ready 1")
+    };
+    // Nothing had come of it.
+    ready_once().then(100, again(1), &[end(1)], "stopping 1: restart");
+    // It had begun; a new daemon goes on with the end of the old run, or with the new one.
+    ready_once()
+        .then(100, RESTART, &[end(1)], "stopping 1: restart")
+        .quietly(101, again(1), "stopping 1: restart")
+        .then(200, exited(1, Exit::CLEAN), &[spawn(2)], "spawning 2")
+        .quietly(205, spawned(2), "starting 2")
+        .then(290, ready(2), &[answer(2, Answer::Ready)], "ready 2")
+        // It was done, and only the answer was lost.
+        .then(300, again(1), &[answer(2, Answer::Ready)], "ready 2")
+        .then(310, again(2), &[end(2)], "stopping 2: restart");
+    ready_once()
+        .then(100, RESTART, &[end(1)], "stopping 1: restart")
+        .then(200, exited(1, Exit::CLEAN), &[spawn(2)], "spawning 2")
+        .quietly(205, again(1), "spawning 2");
+}

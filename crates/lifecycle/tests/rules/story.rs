@@ -90,7 +90,7 @@ pub(crate) fn name(service: &Service) -> String {
 
 pub(crate) const START: Event = Event::Start { request: None };
 pub(crate) const STOP: Event = Event::Stop { request: None };
-pub(crate) const RESTART: Event = Event::Restart { request: None };
+pub(crate) const RESTART: Event = Event::Restart { request: None, seen: None };
 pub(crate) const APPEARS: Event = Event::External { present: true };
 pub(crate) const GOES: Event = Event::External { present: false };
 pub(crate) const COLLISION: Exit = Exit { collision: true, ..Exit::FAILURE };
@@ -107,7 +107,7 @@ pub(crate) fn stop(request: u64) -> Event {
 }
 
 pub(crate) fn restart(request: u64) -> Event {
-    Event::Restart { request: Some(RequestId(request)) }
+    Event::Restart { request: Some(RequestId(request)), seen: None }
 }
 
 pub(crate) fn spawned(run: u64) -> Event {

@@ -1,5 +1,6 @@
 //! One file per verb, and what several of them need.
 
+mod asking;
 mod completions;
 mod daemon;
 mod find;

@@ -1,15 +1,15 @@
 //! `pipctl restart`: stop, then start, as one request.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use wire::{StartParams, VerbAnswer};
 
+use super::asking::Asking;
 use super::{find, stop};
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
-use crate::interrupt::Watch;
-use crate::live::Live;
 use crate::render::{self, Verb};
 use crate::terminal::{Surroundings, Terminal};
 
@@ -21,7 +21,7 @@ pub(crate) fn run(
     let begun = Instant::now();
     let (root, spec) = find::spec(&args.workspace, surroundings)?;
     find::check_names(&args.services, &spec)?;
-    let mut client = find::daemon_or_start(surroundings, terminal, args.json)?;
+    let names: Vec<String> = spec.services.iter().map(|service| service.name.clone()).collect();
     let mut params = StartParams {
         workspace: spec,
         services: args.services.clone(),
@@ -29,21 +29,35 @@ pub(crate) fn run(
         timeout_ms: args.waiting.timeout_ms(),
         refresh_env: args.env,
         force: args.force,
+        seen_runs: BTreeMap::new(),
     };
-    let live = surroundings.interactive && !args.json && !args.waiting.no_wait;
-    let mut ask = |params: &StartParams, terminal: &mut Terminal<'_>| -> Result<VerbAnswer, Failure> {
-        let _watch = Watch::begin(
-            surroundings.catch_interrupts && !args.waiting.no_wait,
-            "interrupted; services go on restarting. Look: pipctl status",
-        );
-        let mut lines = Live::new(terminal.err, &root, &args.services, live);
-        if live {
-            let snapshot = client.subscribe(Some(&root))?;
-            client::Progress::changed(&mut lines, &snapshot);
-        }
-        let result = client.restart(params.clone(), &mut lines);
-        lines.clear();
-        Ok(result?)
+    let asking = Asking {
+        surroundings,
+        root: &root,
+        services: &args.services,
+        json: args.json,
+        no_wait: args.waiting.no_wait,
+        interrupted: "interrupted; services go on restarting. Look: pipctl status".into(),
+    };
+    let ask = |params: &StartParams, terminal: &mut Terminal<'_>| -> Result<VerbAnswer, Failure> {
+        // The runs there were before anything was asked: a newer one needs no second restart.
+        let mut seen: Option<BTreeMap<String, u64>> = None;
+        asking.until_answered(None, terminal, |client, _, lines| {
+            let seen_runs = match &seen {
+                Some(seen) => seen.clone(),
+                None => {
+                    let found = client.last_runs(&root)?;
+                    seen = Some(
+                        names
+                            .iter()
+                            .map(|name| (name.clone(), found.get(name).copied().unwrap_or(0)))
+                            .collect(),
+                    );
+                    BTreeMap::new()
+                }
+            };
+            client.restart(StartParams { seen_runs, ..params.clone() }, lines)
+        })
     };
     let mut answer = ask(&params, terminal)?;
     if !args.json && surroundings.interactive && stop::confirm_loss(&answer, "restart", terminal) {

@@ -1,25 +1,17 @@
 //! `pipctl start`: find the workspace, have a daemon, want its services up, say what came of it.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
-use client::{CallError, Client};
-use wire::{ServiceOutcome, StartParams, VerbAnswer};
+use wire::{ServiceOutcome, StartParams};
 
+use super::asking::Asking;
 use super::{find, open};
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
-use crate::interrupt::Watch;
-use crate::live::Live;
 use crate::render::{self, Verb};
 use crate::terminal::{Surroundings, Terminal};
-
-/// How often a `start` is sent again because the daemon went away while it waited. Starting is idempotent.
-const ATTEMPTS: u32 = 3;
-
-/// What the daemon that went away is given to be gone, more each time.
-const ANOTHER: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(
     args: &cli::Start,
@@ -39,8 +31,18 @@ pub(crate) fn run(
         timeout_ms: args.waiting.timeout_ms(),
         refresh_env: false,
         force: false,
+        seen_runs: BTreeMap::new(),
     };
-    let answer = until_answered(&params, &root, args.json, surroundings, terminal)?;
+    let asking = Asking {
+        surroundings,
+        root: &root,
+        services: &args.services,
+        json: args.json,
+        no_wait: args.waiting.no_wait,
+        interrupted: going_on(&args.services),
+    };
+    let answer =
+        asking.until_answered(None, terminal, |client, _, lines| client.start(params.clone(), lines))?;
     if args.json {
         terminal.print_json(&answer)?;
     } else {
@@ -60,46 +62,6 @@ pub(crate) fn run(
 
 fn is_up(outcome: ServiceOutcome) -> bool {
     matches!(outcome, ServiceOutcome::Ready | ServiceOutcome::Already | ServiceOutcome::External)
-}
-
-fn until_answered(
-    params: &StartParams,
-    root: &Path,
-    quiet: bool,
-    surroundings: &Surroundings,
-    terminal: &mut Terminal<'_>,
-) -> Result<VerbAnswer, Failure> {
-    let live = surroundings.interactive && !quiet && !params.no_wait;
-    let watch = Watch::begin(surroundings.catch_interrupts && !params.no_wait, going_on(&params.services));
-    for attempt in 1.. {
-        let mut client = find::daemon_or_start(surroundings, terminal, quiet)?;
-        match once(&mut client, params.clone(), root, live, terminal) {
-            // One that is on its way out may still take connections for a moment.
-            Err(CallError::Gone) if attempt < ATTEMPTS => std::thread::sleep(ANOTHER * attempt),
-            result => {
-                drop(watch);
-                return Ok(result?);
-            }
-        }
-    }
-    Err(CallError::Gone.into())
-}
-
-fn once(
-    client: &mut Client,
-    params: StartParams,
-    root: &Path,
-    live: bool,
-    terminal: &mut Terminal<'_>,
-) -> Result<VerbAnswer, CallError> {
-    let mut lines = Live::new(terminal.err, root, &params.services, live);
-    if live {
-        let snapshot = client.subscribe(Some(root))?;
-        client::Progress::changed(&mut lines, &snapshot);
-    }
-    let result = client.start(params, &mut lines);
-    lines.clear();
-    result
 }
 
 fn going_on(services: &[String]) -> String {

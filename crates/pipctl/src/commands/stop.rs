@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use wire::{ServiceOutcome, StopParams, VerbAnswer};
 
+use super::asking::Asking;
 use super::find;
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
-use crate::interrupt::Watch;
-use crate::live::Live;
 use crate::render::{self, Verb, plain};
 use crate::terminal::{Surroundings, Terminal};
 
@@ -20,7 +19,7 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let root = find::root(&args.workspace, surroundings)?.path;
-    let mut client = find::daemon_of_the_living(surroundings, terminal, args.json)?;
+    let mut first = Some(find::daemon_of_the_living(surroundings, terminal, args.json)?);
     let mut params = StopParams {
         root: root.as_path().into(),
         services: args.services.clone(),
@@ -29,20 +28,23 @@ pub(crate) fn run(
         force: args.force,
         all_processes: args.all_processes,
     };
-    let live = surroundings.interactive && !args.json && !args.waiting.no_wait;
+    let asking = Asking {
+        surroundings,
+        root: &root,
+        services: &args.services,
+        json: args.json,
+        no_wait: args.waiting.no_wait,
+        interrupted: "interrupted; services go on stopping. Look: pipctl status".into(),
+    };
     let mut ask = |params: &StopParams, terminal: &mut Terminal<'_>| -> Result<VerbAnswer, Failure> {
-        let _watch = Watch::begin(
-            surroundings.catch_interrupts && !args.waiting.no_wait,
-            "interrupted; services go on stopping. Look: pipctl status",
-        );
-        let mut lines = Live::new(terminal.err, &root, &args.services, live);
-        if live {
-            let snapshot = client.subscribe(Some(&root))?;
-            client::Progress::changed(&mut lines, &snapshot);
-        }
-        let result = client.stop(params.clone(), &mut lines);
-        lines.clear();
-        Ok(result?)
+        let begun_ms = now_ms();
+        asking.until_answered(first.take(), terminal, |client, is_first, lines| {
+            let mut answer = client.stop(params.clone(), lines)?;
+            if !is_first {
+                claim(&mut answer, begun_ms);
+            }
+            Ok(answer)
+        })
     };
     let mut answer = ask(&params, terminal)?;
     if !args.json && surroundings.interactive && confirm_loss(&answer, "stop", terminal) {
@@ -57,6 +59,16 @@ pub(crate) fn run(
         hint_force(&answer, "stop", terminal);
     }
     Ok(Exit::of_answer(&answer))
+}
+
+/// A daemon that died in between had stopped what the next one finds stopped already.
+fn claim(answer: &mut VerbAnswer, begun_ms: i64) {
+    for result in &mut answer.services {
+        let ours = result.service.last_exit.as_ref().is_some_and(|exit| exit.asked && exit.at_ms >= begun_ms);
+        if ours && result.outcome == ServiceOutcome::Already {
+            result.outcome = ServiceOutcome::Stopped;
+        }
+    }
 }
 
 /// The services that were left alone because work would be lost.
