@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use interprocess::local_socket::Stream;
 use run::layout::HostDir;
 use wire::{
-    DaemonInfo, ErrorObject, Frame, Hello, HelloAnswer, PROTOCOL, Request, ResponseFrame, Snapshot,
-    StartParams, StatusParams, StopParams, Text, VerbAnswer, WhyAnswer, WhyParams, code,
+    CaptureParams, DaemonInfo, ErrorObject, Frame, Hello, HelloAnswer, PROTOCOL, Request, ResponseFrame,
+    Snapshot, StartParams, StatusParams, StopParams, Text, VerbAnswer, WhyAnswer, WhyParams, code,
 };
 
 use crate::changes::{Changes, snapshot_of};
@@ -164,6 +164,14 @@ impl Client {
     /// See [`CallError`].
     pub fn status(&mut self, root: Option<&Path>) -> Result<Snapshot, CallError> {
         self.call_within(&Request::Status(StatusParams { root: root.map(Text::from) }), ANSWER_TIMEOUT)
+    }
+
+    /// Has the daemon keep this environment for services (all when `services` is empty) until their next start.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn capture(&mut self, params: CaptureParams) -> Result<VerbAnswer, CallError> {
+        self.call_within(&Request::Capture(params), ANSWER_TIMEOUT)
     }
 
     /// As [`Client::status`], and from then on every change: through [`Client::changes`], or to the

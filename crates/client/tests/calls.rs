@@ -29,6 +29,7 @@ fn start() -> StartParams {
         services: Vec::new(),
         notes: Vec::new(),
         warnings: Vec::new(),
+        depends: Vec::new(),
     };
     StartParams {
         workspace,

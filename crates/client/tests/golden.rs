@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wire::*;
+use wire::{CaptureParams, DependSpec};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -48,6 +49,12 @@ fn conversation() -> Vec<Vec<u8>> {
     say(&mut lines, Request::Subscribe(root), &snapshot());
     let about = WhyParams { root: "/home/ada/ws".into(), service: "jupyter".into() };
     say(&mut lines, Request::Why(about), &why());
+    let capture = CaptureParams {
+        root: "/home/ada/ws".into(),
+        env: [("PATH".to_owned(), Text::from("/usr/bin"))].into(),
+        services: vec!["jupyter".into()],
+    };
+    say(&mut lines, Request::Capture(capture), &verb(ServiceOutcome::Accepted, &[], &[]));
     say(&mut lines, Request::DaemonStop, &json!({}));
     say(&mut lines, Request::DaemonHandover, &json!({}));
     lines.push(notification_line("status.changed", &snapshot()).unwrap());
@@ -99,6 +106,7 @@ fn start() -> StartParams {
             services: vec![serde_json::from_value(service).unwrap()],
             notes: vec!["Python is .venv/bin/python".into()],
             warnings: Vec::new(),
+            depends: vec![ollama()],
         },
         services: vec!["jupyter".into()],
         no_wait: false,
@@ -107,6 +115,10 @@ fn start() -> StartParams {
         force: false,
         seen_runs: Default::default(),
     }
+}
+
+fn ollama() -> DependSpec {
+    DependSpec { name: "ollama".into(), url: "http://localhost:11434".into() }
 }
 
 fn service() -> ServiceView {
@@ -180,6 +192,7 @@ fn snapshot() -> Snapshot {
             root: Some("/home/ada/ws".into()),
             services: vec![service()],
             warnings: Vec::new(),
+            depends: vec![ollama()],
         }],
     }
 }
@@ -244,7 +257,9 @@ fn every_released_conversation_is_still_understood() {
                     let result = answer.result.unwrap();
                     match asked[&answer.id.to_string()].as_str() {
                         "hello" => drop(read::<HelloAnswer>(result)),
-                        "start" | "stop" | "restart" => drop(read::<VerbAnswer>(result)),
+                        "start" | "stop" | "restart" | "environment.capture" => {
+                            drop(read::<VerbAnswer>(result))
+                        }
                         "status" | "subscribe" => drop(read::<Snapshot>(result)),
                         "why" => drop(read::<WhyAnswer>(result)),
                         "daemon.stop" | "daemon.handover" => assert_eq!(result, json!({})),
@@ -309,8 +324,18 @@ fn the_page_shows_the_golden_messages() {
     }
 }
 
-const METHODS: [&str; 9] =
-    ["hello", "start", "restart", "stop", "status", "subscribe", "why", "daemon.stop", "daemon.handover"];
+const METHODS: [&str; 10] = [
+    "hello",
+    "start",
+    "restart",
+    "stop",
+    "status",
+    "subscribe",
+    "why",
+    "environment.capture",
+    "daemon.stop",
+    "daemon.handover",
+];
 
 fn with_examples(page: &str) -> String {
     let lines = conversation();

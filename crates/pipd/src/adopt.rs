@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lifecycle::{Event, Restored, RunId};
 use run::layout::{HostDir, RunDir, WorkspaceDir};
 use run::record::{self, Exited, RecordError, RunSpec, Started};
+use run::workspace::WorkspaceRecord;
 use tracing::{info, warn};
 use wire::Goal;
 
@@ -14,7 +15,7 @@ use crate::daemon::Daemon;
 use crate::input::Key;
 use crate::recover::{self, Recovered};
 use crate::service::Service;
-use crate::workspace::{Workspace, WorkspaceRecord};
+use crate::workspace::Workspace;
 
 /// The last run of a service, as found.
 enum Found {
@@ -73,6 +74,7 @@ impl Daemon {
             environments: record.environments,
             token: record.token,
             warnings: Vec::new(),
+            depends: record.depends,
             journal: Default::default(),
         };
         for saved in record.services {

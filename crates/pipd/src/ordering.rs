@@ -46,6 +46,7 @@ impl Bench {
             environments: Default::default(),
             token: "t".into(),
             warnings: Vec::new(),
+            depends: Vec::new(),
             journal: Default::default(),
         };
         daemon.workspaces.insert(id, workspace);

@@ -7,7 +7,8 @@ use lifecycle::{Event, Millis, Phase, Restored, RunId};
 use run::record::DaemonGoal;
 use tracing::info;
 use wire::{
-    ErrorObject, Goal, Kind, Request, ServiceOutcome, ServiceSpec, StartParams, StopParams, Text, code,
+    CaptureParams, ErrorObject, Goal, Kind, Request, ServiceOutcome, ServiceSpec, StartParams, StopParams,
+    Text, code,
 };
 
 use crate::daemon::Daemon;
@@ -33,6 +34,7 @@ impl Daemon {
                 }
             }
             Request::Stop(_) | Request::Restart(_) => self.on_weighed(request, reply, Vec::new()),
+            Request::Capture(params) => self.recapture(&params, reply),
             Request::DaemonStop => self.end(DaemonGoal::Down, reply),
             Request::DaemonHandover => self.end(DaemonGoal::Handover, reply),
             Request::Hello(_) | Request::Status(_) | Request::Subscribe(_) | Request::Why(_) => {
@@ -101,6 +103,7 @@ impl Daemon {
             Request::Restart(params) => self.restart(params, reply, &losses),
             Request::Hello(_)
             | Request::Start(_)
+            | Request::Capture(_)
             | Request::Status(_)
             | Request::Subscribe(_)
             | Request::Why(_)
@@ -183,6 +186,27 @@ impl Daemon {
         self.begin(&keys, reply, params.no_wait, params.timeout_ms, changed, losses, |_, request| {
             Event::Stop { request }
         });
+    }
+
+    /// Another environment for the next start; what runs keeps the one it has.
+    fn recapture(&mut self, params: &CaptureParams, reply: Reply) {
+        let id: Arc<str> = run::layout::workspace_id(params.root.as_path()).into();
+        let keys = match self.choose(&id, &params.root, &params.services) {
+            Ok(keys) => keys,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        if keys.is_empty() {
+            return drop(reply.send(Ok(serde_json::json!({ "services": [] }))));
+        }
+        for key in &keys {
+            self.capture(key, &params.env);
+        }
+        let number = self.next_record(&id);
+        let group = self.answers.open(Arc::clone(&id), reply, &keys, None, number);
+        for index in 0..keys.len() {
+            self.settle(group, index, ServiceOutcome::Accepted, Vec::new());
+        }
+        self.after_record(&id, Vec::new());
     }
 
     /// Opens the group that is answered, and lets the events happen, after the record if it changed.
@@ -308,11 +332,16 @@ impl Daemon {
             environments: BTreeMap::new(),
             token,
             warnings: Vec::new(),
+            depends: Vec::new(),
             journal: Default::default(),
         });
         workspace.root.clone_from(&spec.root);
         workspace.warnings.clone_from(&spec.warnings);
-        let changed = merge(workspace, &spec.services, &mut self.numbers_used, now);
+        let mut changed = merge(workspace, &spec.services, &mut self.numbers_used, now);
+        if workspace.depends != spec.depends {
+            workspace.depends.clone_from(&spec.depends);
+            changed = true;
+        }
         let keys = self.choose(&id, &spec.root, &params.services)?;
         // A service that was taken out of the configuration is not started, only shown while it lives.
         let keys =

@@ -30,6 +30,7 @@ impl Daemon {
                 .map(|(name, service)| self.view(workspace, name, service))
                 .collect(),
             warnings: workspace.warnings.clone(),
+            depends: workspace.depends.clone(),
         }
     }
 

@@ -222,6 +222,7 @@ async fn take(
         | Request::Start(_)
         | Request::Stop(_)
         | Request::Restart(_)
+        | Request::Capture(_)
         | Request::DaemonStop
         | Request::DaemonHandover) => {
             let (reply, answer) = oneshot::channel();

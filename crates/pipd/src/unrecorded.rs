@@ -69,6 +69,7 @@ impl Daemon {
             warnings: vec![
                 "its record was lost; what runs was taken over as it is. Type: pipctl start".to_owned(),
             ],
+            depends: Vec::new(),
             journal: Default::default(),
         });
         if environ.contains_key("JUPYTER_TOKEN") {

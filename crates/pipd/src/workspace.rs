@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use wire::{Goal, ServiceSpec, Text};
+use run::workspace::{ServiceRecord, WorkspaceRecord};
+use wire::{DependSpec, Text};
 
 use crate::journal::JournalState;
 use crate::service::Service;
@@ -20,29 +20,9 @@ pub(crate) struct Workspace {
     /// What JupyterLab asks a browser for; one for the workspace's life, never empty.
     pub(crate) token: String,
     pub(crate) warnings: Vec<String>,
+    /// What its services use and we do not run; published, never acted on.
+    pub(crate) depends: Vec<DependSpec>,
     pub(crate) journal: JournalState,
-}
-
-/// `workspace.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WorkspaceRecord {
-    pub(crate) root: Text,
-    pub(crate) token: String,
-    #[serde(default)]
-    pub(crate) environments: BTreeMap<String, Arc<BTreeMap<String, Text>>>,
-    #[serde(default)]
-    pub(crate) services: Vec<ServiceRecord>,
-}
-
-/// One service in `workspace.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ServiceRecord {
-    pub(crate) spec: ServiceSpec,
-    pub(crate) goal: Goal,
-    #[serde(default)]
-    pub(crate) environment: Option<String>,
-    #[serde(default)]
-    pub(crate) port: Option<u16>,
 }
 
 impl Workspace {
@@ -78,6 +58,7 @@ impl Workspace {
                     port: service.port,
                 })
                 .collect(),
+            depends: self.depends.clone(),
         }
     }
 

@@ -3,8 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod environment;
 pub mod layout;
 pub mod log;
 pub mod protocol;
 pub mod record;
 pub mod tree;
+pub mod workspace;

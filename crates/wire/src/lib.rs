@@ -17,12 +17,12 @@ pub use frame::{
     encode, error_line, notification_line, request_line, response_line,
 };
 pub use request::{
-    DaemonInfo, Hello, HelloAnswer, ProtocolRange, Request, ServiceOutcome, ServiceResult, StartParams,
-    StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,
+    CaptureParams, DaemonInfo, Hello, HelloAnswer, ProtocolRange, Request, ServiceOutcome, ServiceResult,
+    StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,
 };
 pub use spec::{
-    Kind, LogSpec, PortSpec, ReadyCheck, ReadySpec, RestartPolicy, RestartSpec, ServiceSpec, Signal,
-    StopSpec, StopStep, StopTarget, WorkspaceSpec,
+    DependSpec, Kind, LogSpec, PortSpec, ReadyCheck, ReadySpec, RestartPolicy, RestartSpec, ServiceSpec,
+    Signal, StopSpec, StopStep, StopTarget, WorkspaceSpec,
 };
 pub use text::Text;
 pub use view::{

@@ -77,6 +77,10 @@ pub enum Request {
     /// As `status`, and from then on a `status.changed` notification with a [`crate::Snapshot`] at every change.
     #[serde(rename = "subscribe")]
     Subscribe(StatusParams),
+    /// Keep the caller's environment for services, to be used at their next start; changes nothing that runs. Answer:
+    /// [`VerbAnswer`].
+    #[serde(rename = "environment.capture")]
+    Capture(CaptureParams),
     /// The timeline of a service. Answer: [`WhyAnswer`].
     #[serde(rename = "why")]
     Why(WhyParams),
@@ -134,6 +138,18 @@ pub struct StopParams {
     /// End also what a person detached from a JupyterLab terminal.
     #[serde(default)]
     pub all_processes: bool,
+}
+
+/// For `environment.capture`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureParams {
+    /// Canonical path of the workspace.
+    pub root: Text,
+    /// Environment of the caller, already cleaned.
+    pub env: BTreeMap<String, Text>,
+    /// Which services; all when empty.
+    #[serde(default)]
+    pub services: Vec<String>,
 }
 
 /// For `status` and `subscribe`.

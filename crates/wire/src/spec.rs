@@ -24,6 +24,18 @@ pub struct WorkspaceSpec {
     /// What a person should look at although everything works, one sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What its services use and pipd does not run, in the order of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<DependSpec>,
+}
+
+/// Something outside that services of a workspace use when it is there. Shown, never waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependSpec {
+    /// As a service is named.
+    pub name: String,
+    /// Where it answers, `http://localhost:11434`.
+    pub url: String,
 }
 
 /// One service of a workspace.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Text};
+use crate::{DependSpec, Kind, Text};
 
 /// Everything a reader may want, as of one moment. `generation` rises with every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct WorkspaceView {
     /// What a person should look at.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What its services use and pipd does not run. Whoever shows it asks them; the daemon does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<DependSpec>,
 }
 
 /// One service.

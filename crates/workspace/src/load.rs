@@ -49,6 +49,7 @@ pub fn load(root: &Root, caller: &Caller) -> Result<WorkspaceSpec, Error> {
     };
     let services = services::plan(&mut context)?;
     let Context { notes, warnings, mut faults, looked, .. } = context;
+    let depends = services::depends(loaded.as_ref().map_or(&empty, |loaded| &loaded.config));
     if let Some(loaded) = loaded.filter(|_| !faults.is_empty()) {
         faults.sort_by_key(|fault| fault.span.start);
         return Err(loaded.source.fail(faults).into());
@@ -65,6 +66,7 @@ pub fn load(root: &Root, caller: &Caller) -> Result<WorkspaceSpec, Error> {
         services,
         notes,
         warnings,
+        depends,
     })
 }
 

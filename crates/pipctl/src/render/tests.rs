@@ -164,6 +164,7 @@ fn what_was_found() {
             "jupyter: jupyterlab is installed".into(),
         ],
         warnings: vec!["server.py calls serve() on port 8888".into()],
+        depends: Vec::new(),
     };
     insta::assert_snapshot!(plain(&super::notes(&spec)));
 }

@@ -18,6 +18,30 @@ pub(crate) struct Config {
     /// The services by name. `jupyter` and `server` change what is found without asking; any other name adds one.
     #[serde(default)]
     pub(crate) services: BTreeMap<At<String>, At<Service>>,
+    /// What the services use when it is there and pipd does not run, by name: shown in `pipctl status`, never waited for.
+    #[serde(default)]
+    pub(crate) depends: BTreeMap<At<String>, At<Depend>>,
+    /// What `pipctl doctor` looks at besides.
+    #[serde(default)]
+    pub(crate) doctor: Doctor,
+}
+
+/// Something that pipd does not run.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Depend {
+    /// Where it answers: `http://host:port/path`.
+    pub(crate) url: At<String>,
+}
+
+/// What `pipctl doctor` looks at besides.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Doctor {
+    /// Modules that must be importable in a service's environment. Default: `numpy`, where it is installed or required.
+    pub(crate) imports: Option<Vec<At<String>>>,
 }
 
 /// What holds for every service of the workspace.

@@ -1,6 +1,7 @@
 //! The services of a workspace: what was found and what was configured, put together.
 
 mod custom;
+mod depends;
 mod jupyter;
 mod overlay;
 mod places;
@@ -98,12 +99,15 @@ pub(crate) fn plan(context: &mut Context<'_>) -> Result<Vec<ServiceSpec>, Error>
         watch::add(context, service);
     }
     relations::check(context, &services);
+    depends::check(context);
     Ok(services)
 }
 
 fn place(config: &Config, name: &str) -> usize {
     config.services.get_key_value(name).map_or(0, |(key, _)| key.span.start)
 }
+
+pub(crate) use depends::plan as depends;
 
 /// The error for a workspace without services, with the command that gives it one.
 pub(crate) fn nothing_to_run(
