@@ -51,7 +51,7 @@ fn reluctant(sandbox: &Sandbox) -> Workspace<'_> {
 }
 
 #[test]
-fn a_subscriber_that_does_not_read_is_left() {
+fn case_58_a_subscriber_that_does_not_read_is_left() {
     let sandbox = sandbox!();
     let workspace = reluctant(&sandbox);
     // More than any socket buffer takes.

@@ -6,7 +6,7 @@ use testkit::{exit, sandbox};
 use wire::Phase;
 
 #[test]
-fn an_error_shows_file_line_place_and_the_nearest_name() {
+fn case_67_an_error_shows_file_line_place_and_the_nearest_name() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("wrong");
     let cases: [(&str, &[&str]); 6] = [
@@ -31,7 +31,7 @@ fn an_error_shows_file_line_place_and_the_nearest_name() {
 }
 
 #[test]
-fn services_that_run_are_not_touched_by_a_broken_file() {
+fn case_67_services_that_run_are_not_touched_by_a_broken_file() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("later");
@@ -51,7 +51,7 @@ fn services_that_run_are_not_touched_by_a_broken_file() {
 }
 
 #[test]
-fn a_changed_file_counts_at_the_next_start() {
+fn case_68_a_changed_file_counts_at_the_next_start() {
     let sandbox = sandbox!();
     let (one, other) = (sandbox.port(), sandbox.port());
     let workspace = sandbox.workspace("changed");
@@ -83,7 +83,7 @@ fn pyproject_is_read_the_same_way() {
 }
 
 #[test]
-fn a_path_with_blanks_and_letters_of_all_kinds_works() {
+fn case_70_a_path_with_blanks_and_letters_of_all_kinds_works() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let name = format!("mit Leerzeichen, Umläute und {}", "ein sehr langer Name ".repeat(8));

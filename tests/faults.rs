@@ -194,7 +194,7 @@ fn a_service_goes_on_after_a_dependency_that_a_new_daemon_found_ready() {
 }
 
 #[test]
-fn a_shim_that_says_nothing_is_replaced() {
+fn case_32_a_shim_that_says_nothing_is_replaced() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("silent");
     workspace.stub_service("worker", "", "");

@@ -24,7 +24,7 @@ fn status_of(port: &testkit::Port) -> u16 {
 // Restart
 
 #[test]
-fn a_killed_service_is_back_at_once() {
+fn case_01_a_killed_service_is_back_at_once() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("killed");
@@ -43,7 +43,7 @@ fn a_killed_service_is_back_at_once() {
 }
 
 #[test]
-fn a_crash_loop_is_slowed_down_shown_and_ended_by_a_change_of_the_source() {
+fn case_06_a_crash_loop_is_slowed_down_shown_and_ended_by_a_change_of_the_source() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("loop");
@@ -79,7 +79,7 @@ fn a_crash_loop_is_slowed_down_shown_and_ended_by_a_change_of_the_source() {
 }
 
 #[test]
-fn start_does_not_wait_for_the_backoff() {
+fn case_06_start_does_not_wait_for_the_backoff() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("impatient");
     workspace.stub_service("job", &format!("--exit-code 1 --exit-after 10 {}", witness(&workspace, "w")), "");
@@ -116,7 +116,7 @@ fn a_clean_exit_is_the_end_and_policies_are_kept() {
 }
 
 #[test]
-fn a_program_that_is_gone_blocks_and_starts_when_it_is_back() {
+fn case_09_a_program_that_is_gone_blocks_and_starts_when_it_is_back() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("missing");
     let tool = workspace.path("tool");
@@ -136,7 +136,7 @@ fn a_program_that_is_gone_blocks_and_starts_when_it_is_back() {
 }
 
 #[test]
-fn a_service_that_never_gets_ready_is_not_called_running() {
+fn case_19_a_service_that_never_gets_ready_is_not_called_running() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("deaf");
@@ -151,7 +151,7 @@ fn a_service_that_never_gets_ready_is_not_called_running() {
 }
 
 #[test]
-fn starts_and_stops_typed_wildly_end_in_one_instance() {
+fn case_22_starts_and_stops_typed_wildly_end_in_one_instance() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("wild");
@@ -176,7 +176,7 @@ fn starts_and_stops_typed_wildly_end_in_one_instance() {
 // Stop
 
 #[test]
-fn a_service_that_ignores_every_request_is_killed_at_its_grace() {
+fn case_10_a_service_that_ignores_every_request_is_killed_at_its_grace() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("stubborn");
@@ -197,7 +197,7 @@ fn a_service_that_ignores_every_request_is_killed_at_its_grace() {
 }
 
 #[test]
-fn a_suspended_service_can_be_stopped() {
+fn case_11_a_suspended_service_can_be_stopped() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("suspended");
     workspace.stub_service("job", &witness(&workspace, "w"), "ready = \"none\"");
@@ -213,7 +213,7 @@ fn a_suspended_service_can_be_stopped() {
 // The tree
 
 #[test]
-fn a_worker_that_outlives_its_parent_does_not_keep_the_port() {
+fn case_02_a_worker_that_outlives_its_parent_does_not_keep_the_port() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("worker");
@@ -232,7 +232,7 @@ fn a_worker_that_outlives_its_parent_does_not_keep_the_port() {
 }
 
 #[test]
-fn a_grandchild_in_a_session_of_its_own_is_swept() {
+fn case_03_a_grandchild_in_a_session_of_its_own_is_swept() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("session");
@@ -247,7 +247,7 @@ fn a_grandchild_in_a_session_of_its_own_is_swept() {
 }
 
 #[test]
-fn a_main_that_leaves_its_worker_serving_is_followed() {
+fn case_04_a_main_that_leaves_its_worker_serving_is_followed() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("daemonizing");
@@ -262,7 +262,7 @@ fn a_main_that_leaves_its_worker_serving_is_followed() {
 }
 
 #[test]
-fn a_service_that_is_silent_is_called_unhealthy_and_left_alone() {
+fn case_20_a_service_that_is_silent_is_called_unhealthy_and_left_alone() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("silent");
@@ -322,7 +322,7 @@ fn fasthtml_with_an_open_stream_stops_and_frees_its_port() {
 }
 
 #[test]
-fn fasthtml_whose_worker_died_is_restarted() {
+fn case_20_fasthtml_whose_worker_died_is_restarted() {
     let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
     let _slot = testkit::real_server_slot();
     let sandbox = sandbox!();

@@ -69,7 +69,7 @@ fn the_log_is_readable_without_a_daemon() {
 }
 
 #[test]
-fn files_are_bounded_and_what_is_kept_has_no_gap() {
+fn case_81_files_are_bounded_and_what_is_kept_has_no_gap() {
     let sandbox = sandbox!();
     let workspace =
         printing(&sandbox, "bounded", "--print 50000", "logs = { file_size = \"64KiB\", files = 3 }");
@@ -89,7 +89,7 @@ fn files_are_bounded_and_what_is_kept_has_no_gap() {
 }
 
 #[test]
-fn last_words_are_complete_and_come_before_the_end() {
+fn case_85_last_words_are_complete_and_come_before_the_end() {
     let sandbox = sandbox!();
     let workspace = printing(
         &sandbox,
@@ -110,7 +110,7 @@ fn last_words_are_complete_and_come_before_the_end() {
 }
 
 #[test]
-fn a_line_without_an_end_stays_bounded_and_whole() {
+fn case_82_a_line_without_an_end_stays_bounded_and_whole() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("endless");
     workspace.config(
@@ -127,7 +127,7 @@ fn a_line_without_an_end_stays_bounded_and_whole() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_kept() {
+fn case_83_bytes_that_are_not_text_are_kept() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("bytes");
     workspace.config(
@@ -147,7 +147,7 @@ fn bytes_that_are_not_text_are_kept() {
 }
 
 #[test]
-fn following_goes_on_over_rotation_restart_and_a_killed_daemon() {
+fn case_87_following_goes_on_over_rotation_restart_and_a_killed_daemon() {
     let sandbox = sandbox!();
     let workspace = printing(&sandbox, "follow", "--tick 5", "logs = { file_size = \"8KiB\", files = 4 }");
     workspace.pipctl(&["start"]).ok();
@@ -184,7 +184,7 @@ fn following_goes_on_over_rotation_restart_and_a_killed_daemon() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_and_never_the_service() {
+fn case_36_a_full_disk_costs_lines_and_never_the_service() {
     if !std::process::Command::new("unshare")
         .args(["--mount", "sh", "-c", "mount -t tmpfs none /mnt"])
         .stderr(Stdio::null())

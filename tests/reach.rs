@@ -9,7 +9,7 @@ use testkit::{SHORT, alive, exit, sandbox, until};
 use wire::Phase;
 
 #[test]
-fn a_deleted_socket_is_made_anew_by_the_same_daemon() {
+fn case_48_a_deleted_socket_is_made_anew_by_the_same_daemon() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("cleaned");
     workspace.stub_service("worker", "", "");
@@ -23,7 +23,7 @@ fn a_deleted_socket_is_made_anew_by_the_same_daemon() {
 }
 
 #[test]
-fn a_daemon_whose_lock_was_deleted_makes_way_for_the_next() {
+fn case_48_a_daemon_whose_lock_was_deleted_makes_way_for_the_next() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("displaced");
     workspace.stub_service("worker", "", "");

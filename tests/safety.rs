@@ -45,7 +45,7 @@ fn assert_unharmed(sandbox: &Sandbox, workspace: &Workspace, daemon: i32) {
 }
 
 #[test]
-fn another_users_connection_is_refused() {
+fn case_61_another_users_connection_is_refused() {
     if !nobody_can("true", &[]) {
         skip!("needs root and setpriv to become another user");
     }
@@ -85,7 +85,7 @@ fn nobody_can(program: &str, arguments: &[&str]) -> bool {
 }
 
 #[test]
-fn rubbish_is_answered_with_an_error_or_a_closed_door() {
+fn case_53_55_rubbish_is_answered_with_an_error_or_a_closed_door() {
     let sandbox = sandbox!();
     let workspace = running(&sandbox);
     let daemon = sandbox.daemon();
@@ -123,7 +123,7 @@ fn rubbish_is_answered_with_an_error_or_a_closed_door() {
 }
 
 #[test]
-fn a_line_without_end_is_cut_off() {
+fn case_54_a_line_without_end_is_cut_off() {
     let sandbox = sandbox!();
     let workspace = running(&sandbox);
     let daemon = sandbox.daemon();
@@ -139,7 +139,7 @@ fn a_line_without_end_is_cut_off() {
 }
 
 #[test]
-fn idle_and_silent_connections_are_in_nobodys_way() {
+fn case_57_idle_and_silent_connections_are_in_nobodys_way() {
     let sandbox = sandbox!();
     let workspace = running(&sandbox);
     let daemon = sandbox.daemon();
@@ -161,7 +161,7 @@ fn idle_and_silent_connections_are_in_nobodys_way() {
 }
 
 #[test]
-fn a_frozen_daemon_is_told_of_in_time() {
+fn case_29_a_frozen_daemon_is_told_of_in_time() {
     let sandbox = sandbox!();
     let workspace = running(&sandbox);
     let daemon = sandbox.daemon();
@@ -175,7 +175,7 @@ fn a_frozen_daemon_is_told_of_in_time() {
 }
 
 #[test]
-fn a_state_folder_of_somebody_else_is_not_trusted() {
+fn case_61_a_state_folder_of_somebody_else_is_not_trusted() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("foreign");
     workspace.stub_service("web", "", "");

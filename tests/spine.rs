@@ -138,7 +138,7 @@ fn every_reading_verb_speaks_json() {
 }
 
 #[test]
-fn status_without_a_daemon_says_so_quickly_and_starts_none() {
+fn case_65_status_without_a_daemon_says_so_quickly_and_starts_none() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("quiet");
     workspace.stub_service("web", "", "");
@@ -152,7 +152,7 @@ fn status_without_a_daemon_says_so_quickly_and_starts_none() {
 }
 
 #[test]
-fn ten_starts_at_once_give_one_daemon_and_one_of_each() {
+fn case_59_ten_starts_at_once_give_one_daemon_and_one_of_each() {
     let sandbox = sandbox!();
     let (one, other) = (sandbox.port(), sandbox.port());
     let workspace = sandbox.workspace("crowd");

@@ -132,7 +132,7 @@ fn assert_same(now: &ServiceView, before: &ServiceView) {
 }
 
 #[test]
-fn a_killed_daemon_is_back_by_itself_and_finds_everything() {
+fn case_23_a_killed_daemon_is_back_by_itself_and_finds_everything() {
     let sandbox = sandbox!();
     let (one, other) = (sandbox.port(), sandbox.port());
     let workspace = stub_workspace(&sandbox, "first", &one);
@@ -158,7 +158,7 @@ fn a_killed_daemon_is_back_by_itself_and_finds_everything() {
 }
 
 #[test]
-fn a_service_that_ends_without_a_daemon_is_known_and_restarted() {
+fn case_26_a_service_that_ends_without_a_daemon_is_known_and_restarted() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = stub_workspace(&sandbox, "meanwhile", &port);
@@ -177,7 +177,7 @@ fn a_service_that_ends_without_a_daemon_is_known_and_restarted() {
 }
 
 #[test]
-fn a_killed_daemon_goes_on_with_a_start_and_with_a_stop() {
+fn case_24_a_killed_daemon_goes_on_with_a_start_and_with_a_stop() {
     let sandbox = sandbox!();
     let (slow, stubborn) = (sandbox.port(), sandbox.port());
     let workspace = sandbox.workspace("half");
@@ -204,7 +204,7 @@ fn a_killed_daemon_goes_on_with_a_start_and_with_a_stop() {
 }
 
 #[test]
-fn a_signal_to_the_daemon_never_reaches_the_services() {
+fn case_30_a_signal_to_the_daemon_never_reaches_the_services() {
     use nix::sys::signal::{Signal, kill};
     let sandbox = sandbox!();
     let port = sandbox.port();
@@ -227,7 +227,7 @@ fn a_signal_to_the_daemon_never_reaches_the_services() {
 /// Requests and deaths at moments without a pattern. The invariant: never two of a service, and in the end
 /// exactly what was asked for.
 #[test]
-fn deaths_at_any_moment_leave_one_of_each() {
+fn case_24_deaths_at_any_moment_leave_one_of_each() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("chaos");
@@ -309,7 +309,7 @@ fn shims(sandbox: &Sandbox) -> Vec<i32> {
 }
 
 #[test]
-fn a_kernel_keeps_its_variables_when_the_daemon_is_killed() {
+fn case_23_a_kernel_keeps_its_variables_when_the_daemon_is_killed() {
     for stack in [Stack::Current, Stack::OldKernel] {
         let Some(venv) = stack.venv() else { skip!("run `cargo xtask test` for the real servers") };
         let _slot = testkit::real_server_slot();
@@ -333,7 +333,7 @@ fn a_kernel_keeps_its_variables_when_the_daemon_is_killed() {
 // The shim
 
 #[test]
-fn a_killed_shim_is_replaced_and_no_line_is_lost() {
+fn case_32_a_killed_shim_is_replaced_and_no_line_is_lost() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = stub_workspace(&sandbox, "shimless", &port);
@@ -385,7 +385,7 @@ fn shim_and_daemon_killed_together_still_leave_the_service_running() {
 }
 
 #[test]
-fn notebooks_start_new_kernels_after_the_shim_was_killed() {
+fn case_32_notebooks_start_new_kernels_after_the_shim_was_killed() {
     for stack in [Stack::Current, Stack::OldKernel] {
         let Some(venv) = stack.venv() else { skip!("run `cargo xtask test` for the real servers") };
         let _slot = testkit::real_server_slot();

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask up`, `cargo xtask test`, `cargo xtask bench [name…]`.
+//! The project's own commands: `cargo xtask up`, `cargo xtask test`, `cargo xtask reliability`, `cargo xtask bench [name…]`.
 //!
 //! Builds, prepares and calls; it holds no knowledge of the product beyond the names of its programs.
 
@@ -6,6 +6,7 @@
 
 mod bench;
 mod build;
+mod reliability;
 mod test;
 mod up;
 mod venv;
@@ -17,6 +18,7 @@ usage: cargo xtask <command>
 
   up [pipctl start arguments…]  build, prepare examples/workspace, start its servers
   test [cargo test arguments…]  all tests, the real servers included
+  reliability [test name…]      run the tests that name a fault case, write docs/reliability.md
   bench [name…]                 measure; without a name everything (names: cargo xtask bench --list)
 ";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "up" => up::run(&rest),
         "test" => test::run(&rest),
+        "reliability" => reliability::run(&rest),
         "bench" => bench::run(&rest),
         _ => {
             eprint!("{USAGE}");

@@ -33,7 +33,7 @@ fn members(run: &Run) -> usize {
 }
 
 #[test]
-fn a_bomb_is_defused() {
+fn case_15_a_bomb_is_defused() {
     let mut run = python(BOMB).start();
     run.started();
     wait_for("the bomb", SOON * 2, || (members(&run) > 500).then_some(()));

@@ -42,7 +42,7 @@ fn check_chatty(run: &common::Run) -> usize {
 }
 
 #[test]
-fn no_line_is_lost_or_doubled_when_shims_are_killed_at_any_moment() {
+fn case_32_no_line_is_lost_or_doubled_when_shims_are_killed_at_any_moment() {
     let mut run = python(CHATTY);
     run.spec.log.files = 1000;
     run.spec.log.file_bytes = 1 << 20;

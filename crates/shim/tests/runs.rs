@@ -221,7 +221,7 @@ fn signals_go_where_they_are_sent() {
 }
 
 #[test]
-fn a_service_that_closes_its_output_neither_ends_nor_wakes_the_shim() {
+fn case_13_a_service_that_closes_its_output_neither_ends_nor_wakes_the_shim() {
     let mut run = script("exec >&- 2>&-; exec sleep 1000").start();
     run.started();
     let shim = run.shim;
@@ -302,7 +302,7 @@ fn a_tombstone_sends_a_late_shim_away() {
 }
 
 #[test]
-fn a_full_log_disk_neither_stops_nor_kills_the_service() {
+fn case_36_a_full_log_disk_neither_stops_nor_kills_the_service() {
     let run = python(
         "import time, os\nn = 0\nwhile True:\n    os.write(1, b''.join(b'line %08d %s\\n' % (n + i, b'x' * 60) for i in range(100)))\n    n += 100\n    open('count', 'w').write('%d\\n' % n)\n    time.sleep(0.002)",
     );
@@ -357,7 +357,7 @@ fn a_full_log_disk_neither_stops_nor_kills_the_service() {
 }
 
 #[test]
-fn a_kill_for_memory_is_told_from_another_kill() {
+fn case_18_a_kill_for_memory_is_told_from_another_kill() {
     let cgroup =
         std::path::PathBuf::from(format!("/sys/fs/cgroup/memory/pipd-shim-test-{}", std::process::id()));
     let limited = std::fs::create_dir(&cgroup)
@@ -386,7 +386,7 @@ fn a_kill_for_memory_is_told_from_another_kill() {
 }
 
 #[test]
-fn a_machine_without_descriptors_is_no_fault_of_the_service() {
+fn case_39_a_machine_without_descriptors_is_no_fault_of_the_service() {
     // Below, the shim itself cannot be loaded.
     for limit in 7..24 {
         let mut run = script("touch ran; exec sleep 1000");

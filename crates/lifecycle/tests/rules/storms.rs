@@ -51,7 +51,7 @@ fn gaps(starts: &[Millis]) -> Vec<Millis> {
 }
 
 #[test]
-fn crashing_at_once_for_ten_minutes() {
+fn case_06_crashing_at_once_for_ten_minutes() {
     let starts = crash_for(10 * MINUTE, &Policy::default(), Exit::FAILURE, |_| 0);
     let gaps = gaps(&starts);
     assert_eq!(gaps[..10], [0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
@@ -62,7 +62,7 @@ fn crashing_at_once_for_ten_minutes() {
 }
 
 #[test]
-fn crashing_every_second_and_a_half() {
+fn case_07_crashing_every_second_and_a_half() {
     let starts = crash_for(10 * MINUTE, &Policy::default(), Exit::FAILURE, |_| 1_500);
     assert!(busiest_minute(&starts) <= 12, "{starts:?}");
     assert_eq!(gaps(&starts).iter().max(), Some(&31_500), "living a little is no health");
@@ -76,7 +76,7 @@ fn crashing_just_before_it_counts_as_healthy() {
 }
 
 #[test]
-fn crashing_after_a_healthy_minute_is_followed_by_a_start_at_once() {
+fn case_08_crashing_after_a_healthy_minute_is_followed_by_a_start_at_once() {
     let starts = crash_for(10 * MINUTE, &Policy::default(), Exit::FAILURE, |_| 61_000);
     assert!(gaps(&starts).iter().all(|gap| *gap == 61_000), "{starts:?}");
 }

@@ -96,7 +96,7 @@ fn check(script: &[Event], deaths: &[u32], spec: LogSpec) -> Result<u32, TestCas
 const WIDE: LogSpec = LogSpec { file_bytes: 64 << 10, files: 1000 };
 
 #[test]
-fn every_line_is_logged_once_whichever_step_the_writer_dies_at() {
+fn case_86_every_line_is_logged_once_whichever_step_the_writer_dies_at() {
     quietly(|| {
         let script = [
             Event::Prints(Stream::Stdout, b"one\ntwo\nhal".to_vec()),

@@ -71,7 +71,7 @@ fn a_line_that_never_ends_is_ended_with_the_run() {
 }
 
 #[test]
-fn a_line_of_a_gigabyte_costs_no_memory() {
+fn case_82_a_line_of_a_gigabyte_costs_no_memory() {
     let place = Place::new(1 << 20, 2);
     let pipe = Pipe::default();
     let mut writer = place.writer();
@@ -86,7 +86,7 @@ fn a_line_of_a_gigabyte_costs_no_memory() {
 }
 
 #[test]
-fn the_log_is_bounded_at_every_instant_and_contiguous() {
+fn case_81_the_log_is_bounded_at_every_instant_and_contiguous() {
     let place = Place::new(64 << 10, 3);
     let pipe = Pipe::default();
     let mut writer = place.writer();
@@ -106,7 +106,7 @@ fn the_log_is_bounded_at_every_instant_and_contiguous() {
 }
 
 #[test]
-fn a_full_disk_costs_counted_lines_and_nothing_else() {
+fn case_36_a_full_disk_costs_counted_lines_and_nothing_else() {
     let place = Place::new(1 << 20, 3);
     let pipe = Pipe::default();
     let mut writer = place.writer();
