@@ -180,6 +180,9 @@ pub(crate) struct Logs {
     /// Only what is newer: 10m, 2h, 2026-01-31T12:00, 12:00
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub(crate) since: Option<Since>,
+    /// Also the access lines of pipd's own requests
+    #[arg(long)]
+    pub(crate) probes: bool,
     /// Show when each line was printed
     #[arg(short, long)]
     pub(crate) timestamps: bool,

@@ -1,8 +1,10 @@
 //! One HTTP question to a loopback address: the status, and a bounded body where it is wanted.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
+use run::log::Probe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -30,7 +32,12 @@ pub(crate) struct Question<'a> {
     /// Read the body too; else the first line is enough.
     pub(crate) body: bool,
     pub(crate) timeout: Duration,
+    /// The service's log, so that whoever reads it can tell our access line from a person's.
+    pub(crate) noted_in: Option<&'a Path>,
 }
+
+/// How long a note for the readers of the log may hold up a question.
+const NOTE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Whether something accepts at `address`.
 pub(crate) async fn connects(address: SocketAddr, timeout: Duration) -> Option<TcpStream> {
@@ -46,7 +53,23 @@ pub(crate) async fn ask(question: &Question<'_>) -> Answer {
         // A full accept queue drops the request silently: somebody listens and does not accept.
         Err(_) => return Answer::Silent,
     };
-    tokio::time::timeout(question.timeout, exchange(stream, question)).await.unwrap_or(Answer::Silent)
+    let probe = note(&stream, question).await;
+    let answer =
+        tokio::time::timeout(question.timeout, exchange(stream, question)).await.unwrap_or(Answer::Silent);
+    if let (Some(probe), Answer::Status(..) | Answer::Other) = (probe, &answer) {
+        // Not waited for: a reader that comes first leaves the line out all the same.
+        drop(tokio::task::spawn_blocking(move || probe.answered(crate::clock::wall_ms())));
+    }
+    answer
+}
+
+/// Notes a question before it is sent. A note that cannot be made costs a line that is shown, nothing else.
+async fn note(stream: &TcpStream, question: &Question<'_>) -> Option<Probe> {
+    let dir = question.noted_in?.to_owned();
+    let port = stream.local_addr().ok()?.port();
+    let (at_ms, path) = (crate::clock::wall_ms(), question.path.to_owned());
+    let note = tokio::task::spawn_blocking(move || Probe::begin(&dir, at_ms, port, &path));
+    tokio::time::timeout(NOTE_PATIENCE, note).await.ok()?.ok()?.ok()
 }
 
 async fn exchange(mut stream: TcpStream, question: &Question<'_>) -> Answer {

@@ -1,6 +1,7 @@
 //! Readiness and health: an answer counts only when it comes from a listener of the run's own tree.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lifecycle::{Event, RunId};
@@ -33,6 +34,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     pub(crate) ready: ReadySpec,
     pub(crate) query: run::tree::Scope,
+    /// Folder of the service's log.
+    pub(crate) log_dir: PathBuf,
 }
 
 /// What one round of questions found, before anything is concluded.
@@ -57,7 +60,14 @@ impl Target {
                     None => continue,
                 },
                 ReadyCheck::Http { path, status } => {
-                    let question = Question { address, path, token: None, body: false, timeout: PATIENCE };
+                    let question = Question {
+                        address,
+                        path,
+                        token: None,
+                        body: false,
+                        timeout: PATIENCE,
+                        noted_in: Some(&self.log_dir),
+                    };
                     match http::ask(&question).await {
                         Answer::Refused => continue,
                         Answer::Silent => false,
@@ -120,6 +130,7 @@ impl Daemon {
             port: live.port.or(service.port)?,
             ready: service.spec.ready.clone(),
             query: service.scope()?,
+            log_dir: live.dir.service().logs(),
         })
     }
 

@@ -6,7 +6,7 @@
 //!   s/<hash>.sock                            one per live run, the shim's
 //!   workspaces/<id>/workspace.json
 //!   workspaces/<id>/services/<service>/runs/<number>/   lock spec.json started.json exit.json ready stopping out err spool
-//!   workspaces/<id>/services/<service>/log/<number>.log
+//!   workspaces/<id>/services/<service>/log/<number>.log  log/probes
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -152,6 +152,11 @@ impl RunDir {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Of the service it is a run of.
+    pub fn service(&self) -> ServiceDir {
+        ServiceDir(self.0.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_owned())
     }
 
     /// Taken by pipd before anything else, inherited by the shim, held for the shim's life; never unlinked

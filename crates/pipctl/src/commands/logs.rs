@@ -48,7 +48,8 @@ pub(crate) fn run(
     let root = find::root(&args.workspace, surroundings)?.path;
     let logs = logs_of(&root, args, &surroundings.locations()?)?;
     let last = args.lines.or(args.follow.then_some(BEFORE_FOLLOWING).filter(|_| args.since.is_none()));
-    let query = Query { last, since: since(args), streams: streams(args), join: true };
+    let query =
+        Query { last, since: since(args), streams: streams(args), join: true, hide_probes: !args.probes };
     let names = logs.iter().map(|log| log.service.chars().count()).max().unwrap_or(0);
     let prefix = Prefix { names: if logs.len() > 1 { names } else { 0 }, times: args.timestamps };
     let mut out = std::io::BufWriter::with_capacity(64 << 10, &mut *terminal.out);
@@ -161,23 +162,18 @@ fn print(query: &Query, writer: &mut Writer<'_>) -> Result<Vec<Position>, Failur
     }
     let (receivers, readers): (Vec<_>, Vec<_>) = writer.logs.iter().map(|log| reader(log, query)).unzip();
     // The last lines of all services together, not of each.
-    let mut tail: Option<VecDeque<(usize, Entry)>> = query.last.map(VecDeque::with_capacity);
+    let mut tail = query.last.map(Tail::of);
     let mut heads: Vec<Option<Entry>> = receivers.iter().map(|entries| entries.recv().ok()).collect();
     while let Some(index) = earliest(&heads) {
         let next = receivers[index].recv().ok();
         if let Some(entry) = std::mem::replace(&mut heads[index], next) {
-            match (&mut tail, query.last) {
-                (Some(tail), Some(last)) => {
-                    tail.push_back((index, entry));
-                    if tail.len() > last {
-                        tail.pop_front();
-                    }
-                }
-                _ => writer.write(index, &entry)?,
+            match &mut tail {
+                Some(tail) => tail.push(index, entry),
+                None => writer.write(index, &entry)?,
             }
         }
     }
-    for (index, entry) in tail.into_iter().flatten() {
+    for (index, entry) in tail.into_iter().flat_map(|tail| tail.entries) {
         writer.write(index, &entry)?;
     }
     drop(receivers);
@@ -189,6 +185,29 @@ fn print(query: &Query, writer: &mut Writer<'_>) -> Result<Vec<Position>, Failur
             Err(_) => Err(Failure::new(Exit::Failed, format!("{}: cannot be read", log.dir.display()))),
         })
         .collect()
+}
+
+/// The last lines of several logs. The parts of a line that is too long to be put together count as one.
+struct Tail {
+    entries: VecDeque<(usize, Entry)>,
+    whole: usize,
+    last: usize,
+}
+
+impl Tail {
+    fn of(last: usize) -> Self {
+        Self { entries: VecDeque::new(), whole: 0, last }
+    }
+
+    fn push(&mut self, index: usize, entry: Entry) {
+        self.whole += usize::from(!entry.partial);
+        self.entries.push_back((index, entry));
+        while self.whole > self.last
+            && let Some((_, entry)) = self.entries.pop_front()
+        {
+            self.whole -= usize::from(!entry.partial);
+        }
+    }
 }
 
 fn earliest(heads: &[Option<Entry>]) -> Option<usize> {

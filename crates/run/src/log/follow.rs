@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{numbers, path};
 use super::join::Joiner;
+use super::probes::Questions;
 use super::read::Lines;
 use super::{Entry, Query};
 
@@ -28,13 +29,15 @@ pub struct Follower {
     at: Position,
     open: Option<File>,
     joiner: Joiner,
+    questions: Option<Questions>,
 }
 
 impl Follower {
     /// Follows the log in `dir` from a position that [`super::read`] returned; from its beginning with the
     /// default position. `last` of the query means nothing here.
     pub fn new(dir: &Path, query: Query, from: Position) -> Self {
-        Self { dir: dir.to_owned(), query, at: from, open: None, joiner: Joiner::default() }
+        let questions = query.questions(dir);
+        Self { dir: dir.to_owned(), query, at: from, open: None, joiner: Joiner::default(), questions }
     }
 
     /// Where it is.
@@ -104,7 +107,8 @@ impl Follower {
         let mut go_on = true;
         while go_on && let Some(entry) = lines.next()? {
             self.at.offset = begin + lines.offset;
-            if !self.query.wants(&entry) {
+            let own = |questions: &mut Questions| questions.caused(&entry);
+            if !self.query.wants(&entry) || self.questions.as_mut().is_some_and(own) {
                 continue;
             }
             if self.query.join {

@@ -17,6 +17,7 @@ mod follow;
 mod format;
 mod join;
 mod nonce;
+mod probes;
 mod read;
 mod spool;
 mod stamp;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use entry::{Entry, Stream};
 pub use follow::{Follower, Position};
+pub use probes::Probe;
 pub use read::{Query, read};
 pub use spool::SPOOL_BYTES;
 pub use stamp::Stamp;

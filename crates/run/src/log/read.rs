@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::files::{numbers, path};
 use super::join::Joiner;
+use super::probes::Questions;
 use super::tail::LinesFromEnd;
 use super::{Entry, Position, Stamp, Stream};
 
@@ -24,12 +25,19 @@ pub struct Query {
     pub streams: Vec<Stream>,
     /// Put the pieces of long lines together.
     pub join: bool,
+    /// Leave out the access lines of pipd's own questions, see [`super::Probe`].
+    pub hide_probes: bool,
 }
 
 impl Query {
     pub(crate) fn wants(&self, entry: &Entry) -> bool {
         (self.streams.is_empty() || self.streams.contains(&entry.stream))
             && self.since.is_none_or(|since| entry.at >= since)
+    }
+
+    /// What is needed to leave out pipd's own access lines; `None` where they are wanted.
+    pub(crate) fn questions(&self, dir: &Path) -> Option<Questions> {
+        self.hide_probes.then(|| Questions::of(dir))
     }
 }
 
@@ -44,6 +52,7 @@ pub fn read(dir: &Path, query: &Query, mut give: impl FnMut(Entry) -> bool) -> i
     if let Some(last) = query.last {
         return read_last(dir, &numbers, query, last, give);
     }
+    let mut questions = query.questions(dir);
     let mut joiner = Joiner::default();
     let mut end = Position::default();
     let mut go_on = true;
@@ -51,7 +60,7 @@ pub fn read(dir: &Path, query: &Query, mut give: impl FnMut(Entry) -> bool) -> i
         let Some(file) = open(dir, number)? else { continue };
         let mut lines = Lines::new(file);
         while go_on && let Some(entry) = lines.next()? {
-            if !query.wants(&entry) {
+            if !query.wants(&entry) || questions.as_mut().is_some_and(|own| own.caused(&entry)) {
                 continue;
             }
             if query.join {
@@ -87,6 +96,7 @@ fn read_last(
     last: usize,
     mut give: impl FnMut(Entry) -> bool,
 ) -> io::Result<Position> {
+    let mut questions = query.questions(dir);
     let mut found = VecDeque::new();
     let mut backwards = Backwards::new(dir, numbers);
     let mut complete = 0;
@@ -96,7 +106,7 @@ fn read_last(
         if query.since.is_some_and(|since| entry.at < since) {
             break;
         }
-        if !query.wants(&entry) {
+        if !query.wants(&entry) || questions.as_mut().is_some_and(|own| own.caused(&entry)) {
             continue;
         }
         let stream = entry.stream.index();
