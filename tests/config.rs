@@ -51,6 +51,49 @@ fn case_67_services_that_run_are_not_touched_by_a_broken_file() {
 }
 
 #[test]
+fn what_one_service_misses_keeps_no_other_down() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("missing");
+    let stub = sandbox.stub().display().to_string();
+    let lines = [
+        format!("[services.web]\ncommand = [\"{stub}\", \"--listen\", \"{port}\"]\nport = {port}"),
+        format!("[services.folder]\ncommand = [\"{stub}\"]\ncwd = \"nowhere\""),
+        format!("[services.file]\ncommand = [\"{stub}\"]\nenv_file = \"secrets.env\""),
+        "[services.program]\ncommand = [\"./tool\"]".to_owned(),
+    ];
+    workspace.config(&lines.join("\n\n"));
+    let started = workspace.pipctl(&["start"]).expect(exit::BLOCKED);
+    for part in ["nowhere", "pipd.toml:7:7", "secrets.env", "pipd.toml:11:12", "./tool", "pipd.toml:14:12"] {
+        assert!(started.stdout.contains(part), "{part:?} expected in {started}");
+    }
+    assert!(started.stdout.contains("then type: pipctl start folder"), "{started}");
+    let web = workspace.service("web");
+    assert_eq!(web.phase, Phase::Ready);
+    for name in ["folder", "file", "program"] {
+        assert_eq!(workspace.service(name).phase, Phase::Blocked, "{name}");
+    }
+    // What comes is seen without anybody typing anything, and what runs is not touched.
+    std::fs::create_dir(workspace.path("nowhere")).unwrap();
+    workspace.write("secrets.env", "SECRET=1\n");
+    std::os::unix::fs::symlink(&stub, workspace.path("tool")).unwrap();
+    for name in ["folder", "file", "program"] {
+        workspace.await_phase(name, Phase::Ready);
+    }
+    let pids = ["web", "folder", "file", "program"].map(|name| workspace.pid(name));
+    std::fs::remove_dir(workspace.path("nowhere")).unwrap();
+    std::fs::remove_file(workspace.path("secrets.env")).unwrap();
+    std::fs::remove_file(workspace.path("tool")).unwrap();
+    // They run already; that they could not be started now is no reason to stop them for a restart.
+    workspace.pipctl(&["start"]).ok();
+    workspace.pipctl(&["restart", "folder", "file"]).expect(exit::BLOCKED).says("left as it is");
+    assert_eq!(["web", "folder", "file", "program"].map(|name| workspace.pid(name)), pids);
+    workspace.pipctl(&["restart"]).expect(exit::BLOCKED);
+    assert_ne!(workspace.pid("web"), pids[0], "the others are restarted");
+    assert_eq!(["folder", "file", "program"].map(|name| workspace.pid(name)), pids[1..]);
+}
+
+#[test]
 fn case_68_a_changed_file_counts_at_the_next_start() {
     let sandbox = sandbox!();
     let (one, other) = (sandbox.port(), sandbox.port());

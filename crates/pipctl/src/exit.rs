@@ -73,7 +73,9 @@ impl Exit {
             Self::Ok => "done: ready, already running, stopped, or printed",
             Self::Failed => "a service failed, or what was asked for could not be done",
             Self::Usage => "wrong usage, no workspace here, no such service, or an unreadable `pipd.toml`",
-            Self::Blocked => "something outside must change first: a port is taken, a program is missing",
+            Self::Blocked => {
+                "something outside must change first: a port is taken, a program or file is missing"
+            }
             Self::Timeout => "it takes longer than `--timeout` or the start deadline; it goes on",
             Self::Unreachable => "pipd is not running, cannot be reached or does not answer",
             Self::Busy => "work in kernels or terminals would be lost; nothing was done",

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,6 +57,7 @@ struct Plan {
     marker: String,
     stop: wire::StopSpec,
     log: wire::LogSpec,
+    absent: Vec<wire::Absent>,
     nofile: Option<(u64, u64)>,
 }
 
@@ -124,6 +125,7 @@ impl Daemon {
             marker,
             stop: spec.stop.clone(),
             log: spec.logs,
+            absent: spec.absent.clone(),
             nofile: self.nofile,
         })
     }
@@ -184,6 +186,11 @@ impl Daemon {
 }
 
 fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
+    if let Some(absent) = plan.absent.iter().find(|absent| !is_there(absent)) {
+        let (detail, hint) = (absent.detail.clone(), absent.hint.clone());
+        let obstacle = Obstacle { detail, hint, holders: Vec::new() };
+        return Err(SpawnFailure { block: Block::Exec, obstacle });
+    }
     let env = plan.environment.assemble().map_err(|detail| SpawnFailure {
         block: Block::Exec,
         obstacle: Obstacle { detail, hint: None, holders: Vec::new() },
@@ -209,6 +216,15 @@ fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
     Err(match last {
         Some((path, error)) => machine(&error, &format!("no place for a run below {}", path.display())),
         None => machine(&io::Error::from(io::ErrorKind::NotFound), "no place for a run"),
+    })
+}
+
+/// Whether what was missing when the configuration was read has come since.
+fn is_there(absent: &wire::Absent) -> bool {
+    std::fs::metadata(absent.path.as_path()).is_ok_and(|found| match absent.wanted {
+        wire::Place::File => found.is_file(),
+        wire::Place::Folder => found.is_dir(),
+        wire::Place::Program => found.is_file() && found.permissions().mode() & 0o111 != 0,
     })
 }
 

@@ -132,6 +132,7 @@ fn specification(name: &str, spec: Option<&RunSpec>) -> ServiceSpec {
         watch: Vec::new(),
         found: "a run of it lives".into(),
         // It can be watched and stopped; how it is started only the configuration says.
+        absent: Vec::new(),
         refused: spec.is_none().then(|| "its records cannot be read; type: pipctl start".to_owned()),
         warnings: Vec::new(),
     }

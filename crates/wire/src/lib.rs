@@ -21,8 +21,8 @@ pub use request::{
     StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,
 };
 pub use spec::{
-    DependSpec, Kind, LogSpec, PortSpec, ReadyCheck, ReadySpec, RestartPolicy, RestartSpec, ServiceSpec,
-    Signal, StopSpec, StopStep, StopTarget, WorkspaceSpec,
+    Absent, DependSpec, Kind, LogSpec, Place, PortSpec, ReadyCheck, ReadySpec, RestartPolicy, RestartSpec,
+    ServiceSpec, Signal, StopSpec, StopStep, StopTarget, WorkspaceSpec,
 };
 pub use text::Text;
 pub use view::{

@@ -86,9 +86,41 @@ pub struct ServiceSpec {
     /// Set when it must not be started, with the reason and the command that mends it.
     #[serde(default)]
     pub refused: Option<String>,
+    /// What it names and what was not there when the configuration was read. It is blocked as long as that is so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absent>,
     /// Shown in `status` while it runs.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// A file or folder that a service cannot be started without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// Its absolute path.
+    pub path: Text,
+    /// What is to be there.
+    #[serde(default)]
+    pub wanted: Place,
+    /// What was found instead and where it was asked for, for people.
+    pub detail: String,
+    /// The command to type next.
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+/// What can be at a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// A folder.
+    Folder,
+    /// A file that may be executed.
+    Program,
+    /// A file, or whatever a newer peer asks for.
+    #[default]
+    #[serde(other)]
+    File,
 }
 
 /// What a service is.

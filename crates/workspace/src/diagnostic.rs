@@ -14,6 +14,14 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Line and column of a span, both counted from 1, columns in characters.
+    pub(crate) fn place(&self, span: &Range<usize>) -> (usize, usize) {
+        let before = &self.text[..boundary(&self.text, span.start)];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        (line, column)
+    }
+
     pub(crate) fn fail(self, found: Vec<Diagnostic>) -> Box<ConfigError> {
         Box::new(ConfigError { source: self, found })
     }
@@ -61,7 +69,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.source.path.display();
         for (index, one) in self.found.iter().enumerate() {
-            let (line, column) = self.place(&one.span);
+            let (line, column) = self.source.place(&one.span);
             let between = if index == 0 { "" } else { "; " };
             write!(f, "{between}{path}:{line}:{column}: {}", one.title)?;
             if !one.label.is_empty() {
@@ -82,15 +90,7 @@ impl ConfigError {
 
     /// Line and column of the first thing that is wrong, both counted from 1, columns in characters.
     pub fn position(&self) -> (usize, usize) {
-        self.found.first().map_or((1, 1), |one| self.place(&one.span))
-    }
-
-    fn place(&self, span: &Range<usize>) -> (usize, usize) {
-        let text = &self.source.text;
-        let before = &text[..boundary(text, span.start)];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        (line, column)
+        self.found.first().map_or((1, 1), |one| self.source.place(&one.span))
     }
 
     /// Snippets with carets, one a fault, then the command to type. With `color` it carries ANSI escapes.

@@ -45,12 +45,17 @@ pub fn load(root: &Root, caller: &Caller) -> Result<WorkspaceSpec, Error> {
         notes,
         warnings,
         faults: Vec::new(),
+        source: loaded.as_ref().map(|loaded| &loaded.source),
+        absent: Vec::new(),
+        absences: Vec::new(),
         looked: Vec::new(),
     };
     let services = services::plan(&mut context)?;
-    let Context { notes, warnings, mut faults, looked, .. } = context;
+    let Context { notes, warnings, mut faults, absences, looked, .. } = context;
     let depends = services::depends(loaded.as_ref().map_or(&empty, |loaded| &loaded.config));
     if let Some(loaded) = loaded.filter(|_| !faults.is_empty()) {
+        // Whoever has to correct the file is told everything at once.
+        faults.extend(absences.into_iter().map(|absence| absence.fault));
         faults.sort_by_key(|fault| fault.span.start);
         return Err(loaded.source.fail(faults).into());
     }

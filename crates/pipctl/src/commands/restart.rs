@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use wire::{StartParams, VerbAnswer};
+use wire::{ServiceSpec, StartParams, VerbAnswer, WorkspaceSpec};
 
 use super::asking::Asking;
 use super::{find, stop};
@@ -21,10 +21,18 @@ pub(crate) fn run(
     let begun = Instant::now();
     let (root, spec) = find::spec(&args.workspace, surroundings)?;
     find::check_names(&args.services, &spec)?;
+    let (chosen, held) = divide(&args.services, &spec);
+    for line in &held {
+        terminal.tell(line);
+    }
+    let kept_back = if held.is_empty() { Exit::Ok } else { Exit::Blocked };
+    if chosen.is_empty() && !held.is_empty() {
+        return Ok(kept_back);
+    }
     let names: Vec<String> = spec.services.iter().map(|service| service.name.clone()).collect();
     let mut params = StartParams {
         workspace: spec,
-        services: args.services.clone(),
+        services: chosen.clone(),
         no_wait: args.waiting.no_wait,
         timeout_ms: args.waiting.timeout_ms(),
         refresh_env: args.env,
@@ -34,7 +42,7 @@ pub(crate) fn run(
     let asking = Asking {
         surroundings,
         root: &root,
-        services: &args.services,
+        services: &chosen,
         json: args.json,
         no_wait: args.waiting.no_wait,
         interrupted: "interrupted; services go on restarting. Look: pipctl status".into(),
@@ -71,5 +79,31 @@ pub(crate) fn run(
         terminal.print(&render::answer(Verb::Restart, &answer, begun.elapsed(), now_ms()))?;
         stop::hint_force(&answer, "restart", terminal);
     }
-    Ok(Exit::of_answer(&answer))
+    Ok(Exit::of_answer(&answer).worst(kept_back))
+}
+
+/// The services to restart, and a line for each that is left as it is: what could not be started again is not
+/// stopped for it.
+fn divide(asked: &[String], spec: &WorkspaceSpec) -> (Vec<String>, Vec<String>) {
+    let is_meant = |name: &String| asked.is_empty() || asked.contains(name);
+    let (held, free): (Vec<_>, Vec<_>) = spec
+        .services
+        .iter()
+        .filter(|service| is_meant(&service.name))
+        .partition(|service| !service.absent.is_empty());
+    if held.is_empty() {
+        return (asked.to_vec(), Vec::new());
+    }
+    let line = |service: &ServiceSpec| {
+        let missing = service.absent.iter().map(|absent| {
+            let hint = absent.hint.as_ref().map(|hint| format!("    → {hint}\n")).unwrap_or_default();
+            format!("    {}\n{hint}", absent.detail)
+        });
+        format!(
+            "{}  left as it is; it could not be started again\n{}",
+            service.name,
+            missing.collect::<String>()
+        )
+    };
+    (free.iter().map(|service| service.name.clone()).collect(), held.into_iter().map(line).collect())
 }

@@ -1,5 +1,6 @@
 //! The services of a workspace: what was found and what was configured, put together.
 
+mod absent;
 mod custom;
 mod depends;
 mod jupyter;
@@ -15,9 +16,10 @@ use std::path::{Path, PathBuf};
 use wire::{ServiceSpec, Text};
 
 use crate::config::{At, Config, Service};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Source};
 use crate::python::Interpreter;
 use crate::{Caller, Error};
+use absent::Absence;
 
 /// The service JupyterLab becomes.
 pub(crate) const JUPYTER: &str = "jupyter";
@@ -38,6 +40,12 @@ pub(crate) struct Context<'a> {
     pub(crate) warnings: Vec<String>,
     /// What is wrong in the configuration.
     pub(crate) faults: Vec<Diagnostic>,
+    /// The configuration's text.
+    pub(crate) source: Option<&'a Source>,
+    /// What is not there, of the service that is being planned.
+    pub(crate) absent: Vec<Absence>,
+    /// The same of all services.
+    pub(crate) absences: Vec<Absence>,
     /// What was looked for in vain.
     pub(crate) looked: Vec<String>,
 }
@@ -71,6 +79,16 @@ impl<'a> Context<'a> {
         self.root.join(relative).components().collect()
     }
 
+    /// A service has been planned: what it misses is its own.
+    fn settle(&mut self, service: Option<&mut ServiceSpec>, shared: &[Absence]) {
+        let own = std::mem::take(&mut self.absent);
+        if let (Some(service), Some(source)) = (service, self.source) {
+            absent::add(service, shared, source);
+            absent::add(service, &own, source);
+        }
+        self.absences.extend(own);
+    }
+
     fn fault(&mut self, fault: Diagnostic) {
         self.faults.push(fault);
     }
@@ -83,16 +101,23 @@ fn is_enabled(service: &Service) -> bool {
 /// All services: those found first, then those configured, in the order of the file.
 pub(crate) fn plan(context: &mut Context<'_>) -> Result<Vec<ServiceSpec>, Error> {
     overlay::check_workspace(context);
+    // What all services share keeps each of them down.
+    let shared = std::mem::take(&mut context.absent);
     let mut services = Vec::new();
     services.extend(jupyter::plan(context)?);
+    context.settle(services.last_mut().filter(|found| found.name == JUPYTER), &shared);
     services.extend(server::plan(context)?);
+    context.settle(services.last_mut().filter(|found| found.name == SERVER), &shared);
     let config = context.config;
     let mut rest: Vec<_> =
         config.services.iter().filter(|(name, _)| ![JUPYTER, SERVER].contains(&&*name.value)).collect();
     rest.sort_by_key(|(name, _)| name.span.start);
     for (name, service) in rest {
-        services.extend(custom::plan(context, name, service));
+        let mut planned = custom::plan(context, name, service);
+        context.settle(planned.as_mut(), &shared);
+        services.extend(planned);
     }
+    context.absences.extend(shared);
     // A found service that the file speaks of has its place there.
     services.sort_by_key(|service| place(config, &service.name));
     for service in &mut services {

@@ -1,7 +1,6 @@
 //! What every service begins with, and what the configuration changes in it.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use wire::{Kind, LogSpec, PortSpec, ReadySpec, RestartSpec, ServiceSpec, StopSpec, Text};
@@ -37,6 +36,7 @@ pub(super) fn base(context: &Context<'_>, name: &str) -> ServiceSpec {
         watch: Vec::new(),
         found: String::new(),
         refused: None,
+        absent: Vec::new(),
         warnings: Vec::new(),
     };
     let workspace = &context.config.workspace;
@@ -249,12 +249,7 @@ fn program(context: &mut Context<'_>, word: &At<String>) -> Text {
         return word.value.as_str().into();
     }
     let path = context.path(&word.value);
-    if places::check(context, word, &path, Wanted::File, &format!("cannot run `{}`", word.value))
-        && path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o111 == 0)
-    {
-        let label = format!("{} is not executable", path.display());
-        context.fault(Diagnostic::new(word.span.clone(), format!("cannot run `{}`", word.value), label));
-    }
+    places::check(context, word, &path, Wanted::Program, &format!("cannot run `{}`", word.value));
     path.as_path().into()
 }
 

@@ -1,8 +1,11 @@
 //! Files and folders the configuration names and that are not what it says.
 
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Context;
+use super::absent::Absence;
 use crate::config::At;
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
@@ -12,28 +15,29 @@ use crate::nearest::nearest;
 pub(super) enum Wanted {
     File,
     Folder,
+    /// A file that may be executed.
+    Program,
 }
 
 /// Folders with more entries are not searched for the name that was meant.
 const MOST_ENTRIES: usize = 2_000;
 
-/// Complains unless the path a value names is what it should be. Tells whether it is.
-pub(super) fn check(
-    context: &mut Context<'_>,
-    at: &At<String>,
-    path: &Path,
-    wanted: Wanted,
-    title: &str,
-) -> bool {
+/// Notes it when the path a value names is not what it should be.
+pub(super) fn check(context: &mut Context<'_>, at: &At<String>, path: &Path, wanted: Wanted, title: &str) {
     let fits = match wanted {
         Wanted::File => path.is_file(),
         Wanted::Folder => path.is_dir(),
+        Wanted::Program => path.metadata().is_ok_and(|meta| meta.is_file() && may_be_executed(&meta)),
     };
     if !fits {
         let fault = Diagnostic::new(at.span.clone(), title, what_is_there(path, wanted));
-        context.fault(with_advice(fault, &at.value, path));
+        let fault = with_advice(fault, &at.value, path);
+        context.absent.push(Absence { fault, path: path.to_owned(), wanted });
     }
-    fits
+}
+
+fn may_be_executed(meta: &Metadata) -> bool {
+    meta.permissions().mode() & 0o111 != 0
 }
 
 fn what_is_there(path: &Path, wanted: Wanted) -> String {
@@ -41,7 +45,8 @@ fn what_is_there(path: &Path, wanted: Wanted) -> String {
     match (path.metadata(), wanted) {
         (Err(_), _) if path.symlink_metadata().is_ok() => format!("{shown} is a link that leads nowhere"),
         (Err(_), _) => format!("{shown} does not exist"),
-        (Ok(_), Wanted::File) => format!("{shown} is not a file"),
+        (Ok(meta), Wanted::Program) if meta.is_file() => format!("{shown} is not executable"),
+        (Ok(_), Wanted::File | Wanted::Program) => format!("{shown} is not a file"),
         (Ok(_), Wanted::Folder) => format!("{shown} is not a folder"),
     }
 }

@@ -84,9 +84,7 @@ fn script(context: &mut Context<'_>, configured: Option<&At<Service>>) -> Option
     {
         let folder = overlay::cwd(context, &service.value);
         let path = folder.join(&script.value);
-        if !places::check(context, script, &path, Wanted::File, "no such script") {
-            return None;
-        }
+        places::check(context, script, &path, Wanted::File, "no such script");
         return Some(Script {
             name: script.value.clone(),
             serving: read(&path).as_deref().and_then(inspect),
