@@ -15,3 +15,33 @@ ci:
 # Measure
 bench *names:
     cargo xtask bench {{names}}
+
+# What pipd promises, checked on this machine with stub services
+selftest:
+    cargo build --release --locked -p pipd
+    {{justfile_directory()}}/target/release/pipctl selftest
+
+# A wheel: programs, manual pages, completions
+wheel:
+    cargo xtask package wheel
+
+# A Debian package of the same
+deb:
+    cargo xtask package deb
+
+# Manual pages and completions, below target/release/share
+man:
+    cargo xtask package share
+completions: man
+
+# How big the programs and packages are
+size:
+    cargo xtask package size wheel deb
+
+# The Nix flake: evaluated for all systems
+flake:
+    nix flake check --no-build
+
+# Licences, bans and sources of what is depended on (--advisories: and what is known to be unsafe)
+deny *arguments:
+    cargo xtask deny {{arguments}}

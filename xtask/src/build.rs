@@ -27,10 +27,12 @@ pub(crate) fn cargo() -> Command {
 
 /// Builds the release programs and returns their folder.
 pub(crate) fn release() -> Result<PathBuf> {
-    let status =
-        cargo().args(["build", "--release", "-p", "pipd"]).status().context("failed to run cargo")?;
+    let status = cargo()
+        .args(["build", "--release", "--locked", "-p", "pipd"])
+        .status()
+        .context("failed to run cargo")?;
     if !status.success() {
-        bail!("the build failed: cargo build --release -p pipd");
+        bail!("the build failed: cargo build --release --locked -p pipd");
     }
     Ok(target().join("release"))
 }

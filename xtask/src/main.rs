@@ -6,8 +6,11 @@
 
 mod bench;
 mod build;
+mod deny;
+mod package;
 mod reliability;
 mod test;
+mod tools;
 mod up;
 mod venv;
 
@@ -19,6 +22,8 @@ usage: cargo xtask <command>
   up [pipctl start arguments…]  build, prepare examples/workspace, start its servers
   test [cargo test arguments…]  all tests, the real servers included
   reliability [test name…]      run the tests that name a fault case, write docs/reliability.md
+  package <what…>               wheel, Debian package, manual pages, completions (without a name: which there are)
+  deny [--advisories]           licences, bans and sources of everything that is depended on
   bench [name…]                 measure; without a name everything (names: cargo xtask bench --list)
 ";
 
@@ -30,6 +35,8 @@ fn main() -> ExitCode {
         "up" => up::run(&rest),
         "test" => test::run(&rest),
         "reliability" => reliability::run(&rest),
+        "package" => package::run(&rest),
+        "deny" => deny::run(&rest),
         "bench" => bench::run(&rest),
         _ => {
             eprint!("{USAGE}");

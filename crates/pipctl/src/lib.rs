@@ -37,6 +37,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The verbs and options there are, for those who make manual pages from them.
+pub fn grammar() -> clap::Command {
+    <cli::Cli as clap::CommandFactory>::command()
+}
+
 /// One call of `pipctl`, the program's name first among the arguments.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,

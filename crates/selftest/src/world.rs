@@ -208,6 +208,8 @@ impl<'a> World<'a> {
             .env("HOME", self.path("home"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("PIPD_STATE_DIR", self.state())
+            // A service manager is everybody's; what runs under it is not to be touched.
+            .env("PIPD_MANAGER", "none")
             .current_dir(self.path("w"))
             .stdin(Stdio::null());
         command

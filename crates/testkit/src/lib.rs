@@ -16,11 +16,12 @@ mod sandbox;
 mod skip;
 mod slots;
 mod stub;
+mod tools;
 mod wait;
 mod workspace;
 
 pub use http::{Answer, get};
-pub use pipctl::{Finished, exit};
+pub use pipctl::{Finished, exit, finish as run};
 pub use ports::Port;
 pub use processes::{alive, descendants, kill, resume, suspend};
 pub use python::{Jupyter, Stack, repository, tool};
@@ -28,6 +29,7 @@ pub use sandbox::Sandbox;
 pub use skip::skipped;
 pub use slots::{Slot, real_server_slot};
 pub use stub::stub;
+pub use tools::shared_tool;
 pub use wait::{LONG, SHORT, until, until_some};
 pub use workspace::Workspace;
 

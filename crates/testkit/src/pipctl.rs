@@ -93,8 +93,11 @@ impl std::fmt::Display for Finished {
 }
 
 /// Runs to the end. A program whose output is held open by something it left behind counts as not ended.
+///
+/// # Panics
+/// When it takes longer than `limit`.
 #[track_caller]
-pub(crate) fn finish(mut command: Command, limit: Duration) -> Finished {
+pub fn finish(mut command: Command, limit: Duration) -> Finished {
     let name = shown(&command);
     let start = Instant::now();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
