@@ -43,3 +43,24 @@ pub(crate) fn close_rest_on_exec() {
         unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
+
+/// Makes a child that runs `life` and becomes another program; its pid.
+///
+/// # Safety
+/// `life` must not return, and keep to async-signal-safe calls. No handler of a signal may run in it: the caller has
+/// blocked them all.
+pub(crate) unsafe fn fork_until_exec(
+    life: extern "C" fn(*mut libc::c_void) -> libc::c_int,
+    argument: *mut libc::c_void,
+) -> io::Result<i32> {
+    // SAFETY: the caller's promise.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let code = life(argument);
+            // SAFETY: ends the process without running anything of ours.
+            unsafe { libc::_exit(code) }
+        }
+        pid => Ok(pid),
+    }
+}

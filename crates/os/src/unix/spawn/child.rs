@@ -1,7 +1,8 @@
 //! The life of a child between fork and exec.
 //!
 //! Only async-signal-safe system calls here, nothing that allocates, locks or panics: the fork may have happened
-//! while another thread held the allocator's lock.
+//! while another thread held the allocator's lock. And nothing that writes to memory made before the fork: a child
+//! that runs its program at once may still share it with us.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -79,14 +80,35 @@ pub(super) fn fork(plan: &Plan, theirs: RawFd, ours: RawFd, life: Life) -> io::R
     // A handler of ours must not run in the child: all signals wait until the child has reset them.
     let mut mask = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask))?;
-    // SAFETY: the child only runs `live`, which keeps to async-signal-safe calls and ends in exec or _exit.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        live(plan, theirs, ours, life);
-    }
-    let forked = if pid == -1 { Err(io::Error::last_os_error()) } else { Ok(pid) };
+    let forked = if life == Life::Child {
+        let mut start = Start { plan, channel: theirs, ours };
+        // SAFETY: `live_as_child` keeps to async-signal-safe calls, writes nothing but its own stack and `errno`,
+        // and ends in exec or _exit; `start` outlives the call.
+        unsafe { sys::spawn::fork_until_exec(live_as_child, (&raw mut start).cast()) }
+    } else {
+        // The parent goes on while these wait or fork again: they need a memory of their own.
+        // SAFETY: the child only runs `live`, which keeps to async-signal-safe calls and ends in exec or _exit.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            live(plan, theirs, ours, life);
+        }
+        if pid == -1 { Err(io::Error::last_os_error()) } else { Ok(pid) }
+    };
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
     forked
+}
+
+/// What a child that borrows our memory needs to know.
+struct Start<'a> {
+    plan: &'a Plan,
+    channel: RawFd,
+    ours: RawFd,
+}
+
+extern "C" fn live_as_child(start: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: a `Start` that lives until this child has become the program; see `fork`.
+    let start = unsafe { &*start.cast::<Start<'_>>() };
+    live(start.plan, start.channel, start.ours, Life::Child)
 }
 
 fn live(plan: &Plan, channel: RawFd, ours: RawFd, life: Life) -> ! {
