@@ -70,7 +70,7 @@ impl Daemon {
         let mut workspace = Workspace {
             id: Arc::clone(&id),
             root: record.root,
-            services: Vec::new(),
+            services: Default::default(),
             environments: record.environments,
             token: record.token,
             warnings: Vec::new(),

@@ -16,6 +16,8 @@ struct Group {
     reply: Reply,
     /// Services in the order in which they are answered, with the answer once there is one.
     results: Vec<(Key, Option<ServiceResult>)>,
+    /// How many have none yet.
+    missing: usize,
     overdue_at: Option<Millis>,
     /// The answer must not be given before the record with this number would survive a power failure.
     needs_sync: Option<u64>,
@@ -42,7 +44,8 @@ impl Answers {
     ) -> u64 {
         self.last_group += 1;
         let results = keys.iter().map(|key| (key.clone(), None)).collect();
-        self.groups.insert(self.last_group, Group { workspace, reply, results, overdue_at, needs_sync });
+        let group = Group { workspace, reply, results, missing: keys.len(), overdue_at, needs_sync };
+        self.groups.insert(self.last_group, group);
         self.last_group
     }
 
@@ -121,6 +124,7 @@ impl Daemon {
             && let Some(slot) = group.results.get_mut(index)
         {
             slot.1 = Some(result);
+            group.missing -= 1;
         }
         self.send_complete(group);
     }
@@ -139,7 +143,7 @@ impl Daemon {
     /// Sends the answer of a group in which nothing is missing, if its record is safe.
     pub(crate) fn send_complete(&mut self, number: u64) {
         let Some(group) = self.answers.groups.get(&number) else { return };
-        if group.results.iter().any(|(_, result)| result.is_none()) {
+        if group.missing > 0 {
             return;
         }
         let synced = self.workspaces.get(&group.workspace).map(|workspace| workspace.journal.synced());

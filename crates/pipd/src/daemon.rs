@@ -87,15 +87,17 @@ impl Daemon {
 
     /// Every service there is.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        self.workspaces
-            .values()
-            .flat_map(|workspace| {
-                workspace
-                    .services
-                    .iter()
-                    .map(|(name, _)| Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) })
-            })
-            .collect()
+        self.keys_of(|_| true)
+    }
+
+    fn keys_of(&self, wanted: impl Fn(&Service) -> bool) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for workspace in self.workspaces.values() {
+            for (name, _) in workspace.services.iter().filter(|(_, service)| wanted(service)) {
+                keys.push(Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) });
+            }
+        }
+        keys
     }
 
     /// The one handler.
@@ -213,8 +215,10 @@ impl Daemon {
     /// Lets time pass.
     pub(crate) fn on_deadline(&mut self) {
         let now = self.clock.now();
-        for key in self.keys() {
-            if self.service(&key).and_then(|service| service.core.deadline()).is_some_and(|at| at <= now) {
+        let due = |service: &Service| service.core.deadline().is_some_and(|at| at <= now);
+        for key in self.keys_of(due) {
+            // What happened to one of them may have settled the next.
+            if self.service(&key).is_some_and(due) {
                 self.step(&key, Event::Deadline);
             }
         }

@@ -29,6 +29,7 @@ mod recover;
 mod requests;
 mod runs;
 mod service;
+mod services;
 mod shim_link;
 mod snapshot;
 mod socket;

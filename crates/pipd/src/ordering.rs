@@ -42,7 +42,7 @@ impl Bench {
         let workspace = Workspace {
             id: Arc::clone(&id),
             root: root.path().into(),
-            services: vec![("a".into(), service)],
+            services: [("a".into(), service)].into_iter().collect(),
             environments: Default::default(),
             token: "t".into(),
             warnings: Vec::new(),

@@ -345,7 +345,7 @@ impl Daemon {
     /// An orphan of ours ended. If it was the main process of a run whose shim died, its exit code is known now.
     pub(crate) fn on_reaped(&mut self, pid: i32, cause: ExitCause) {
         for workspace in self.workspaces.values_mut() {
-            for (_, service) in &mut workspace.services {
+            for (_, service) in workspace.services.iter_mut() {
                 let is_it = |live: &&mut LiveRun| live.main.as_ref().is_some_and(|main| main.pid == pid);
                 if let Some(live) = service.live.as_mut().filter(is_it) {
                     live.reaped = Some(cause);

@@ -1,6 +1,6 @@
 //! What clients ask for: start, stop, restart, and the daemon's own end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use lifecycle::{Event, Millis, Phase, Restored, RunId};
@@ -123,14 +123,15 @@ impl Daemon {
             daemon.service(key).is_some_and(|s| s.goal == Goal::Up && s.core.run().is_some())
         };
         let nothing_to_do = !changed && keys.iter().all(|key| running(self, key));
-        for key in &keys {
-            // A running service keeps the environment it has: a second `start` captures nothing anew.
-            if !running(self, key) {
-                self.capture(key, &params.workspace.env);
-                if let Some(service) = self.service_mut(key) {
-                    service.apply_next();
-                }
+        // A running service keeps the environment it has: a second `start` captures nothing anew.
+        let new: Vec<Key> = keys.iter().filter(|key| !running(self, key)).cloned().collect();
+        self.capture(&new, &params.workspace.env);
+        for key in &new {
+            if let Some(service) = self.service_mut(key) {
+                service.apply_next();
             }
+        }
+        for key in &keys {
             self.assign_port(key);
             if let Some(service) = self.service_mut(key) {
                 service.goal = Goal::Up;
@@ -147,11 +148,18 @@ impl Daemon {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let mut seen = HashMap::new();
-        for key in keys.iter().filter(|key| !losses.iter().any(|(lost, _)| lost == *key)) {
-            let before = self.service(key).and_then(|service| service.environment.clone());
-            if params.refresh_env || before.is_none() {
-                self.capture(key, &params.workspace.env);
-            }
+        let mut begun = keys.clone();
+        begun.retain(|key| !losses.iter().any(|(lost, _)| lost == key));
+        let environment = |key: &Key| self.service(key).and_then(|service| service.environment.clone());
+        let before: Vec<Option<String>> = begun.iter().map(environment).collect();
+        let new: Vec<Key> = begun
+            .iter()
+            .zip(&before)
+            .filter(|(_, before)| params.refresh_env || before.is_none())
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.capture(&new, &params.workspace.env);
+        for (key, before) in begun.iter().zip(before) {
             if let Some(service) = self.service_mut(key) {
                 // Asked for again: a newer run that is made the way it is wanted now is what was asked for.
                 if let Some(&run) = params.seen_runs.get(&*key.service)
@@ -198,9 +206,7 @@ impl Daemon {
         if keys.is_empty() {
             return drop(reply.send(Ok(serde_json::json!({ "services": [] }))));
         }
-        for key in &keys {
-            self.capture(key, &params.env);
-        }
+        self.capture(&keys, &params.env);
         let number = self.next_record(&id);
         let group = self.answers.open(Arc::clone(&id), reply, &keys, None, number);
         for index in 0..keys.len() {
@@ -328,7 +334,7 @@ impl Daemon {
         let workspace = self.workspaces.entry(Arc::clone(&id)).or_insert_with(|| Workspace {
             id: Arc::clone(&id),
             root: spec.root.clone(),
-            services: Vec::new(),
+            services: Default::default(),
             environments: BTreeMap::new(),
             token,
             warnings: Vec::new(),
@@ -344,19 +350,22 @@ impl Daemon {
         }
         let keys = self.choose(&id, &spec.root, &params.services)?;
         // A service that was taken out of the configuration is not started, only shown while it lives.
-        let keys =
-            keys.into_iter().filter(|key| spec.services.iter().any(|s| *s.name == *key.service)).collect();
+        let configured: HashSet<&str> = spec.services.iter().map(|service| &*service.name).collect();
+        let keys = keys.into_iter().filter(|key| configured.contains(&*key.service)).collect();
         Ok((keys, changed))
     }
 
-    fn capture(&mut self, key: &Key, environment: &BTreeMap<String, Text>) {
-        let Some(workspace) = self.workspaces.get_mut(&key.workspace) else { return };
-        if environment.is_empty() {
+    /// These services of one workspace get this environment.
+    fn capture(&mut self, keys: &[Key], environment: &BTreeMap<String, Text>) {
+        let Some(id) = keys.first().map(|key| &key.workspace).filter(|_| !environment.is_empty()) else {
             return;
-        }
+        };
+        let Some(workspace) = self.workspaces.get_mut(id) else { return };
         let name = workspace.keep_environment(environment);
-        if let Some(service) = workspace.service_mut(&key.service) {
-            service.environment = Some(name);
+        for key in keys {
+            if let Some(service) = workspace.service_mut(&key.service) {
+                service.environment = Some(name.clone());
+            }
         }
     }
 }
@@ -372,11 +381,12 @@ fn merge(
     let key = |name: &str| Key { workspace: Arc::clone(&workspace.id), service: name.into() };
     let before: Vec<(Arc<str>, ServiceSpec)> =
         workspace.services.iter().map(|(name, service)| (Arc::clone(name), service.spec.clone())).collect();
-    let mut old = std::mem::take(&mut workspace.services);
+    let old = std::mem::take(&mut workspace.services).into_iter().enumerate();
+    let mut old: HashMap<Arc<str>, (usize, Service)> =
+        old.map(|(place, (name, service))| (name, (place, service))).collect();
     for spec in specs {
-        let known = old.iter().position(|(name, _)| **name == *spec.name);
-        let (name, mut service) = match known {
-            Some(index) => old.remove(index),
+        let (name, mut service) = match old.remove_entry(&*spec.name) {
+            Some((name, (_, service))) => (name, service),
             None => {
                 let last = numbers_used.remove(&key(&spec.name)).unwrap_or_default();
                 let core = lifecycle::Service::restore(lifecycle::Goal::Down, last, Restored::Nothing, now);
@@ -387,7 +397,10 @@ fn merge(
         workspace.services.push((name, service));
     }
     // What the configuration no longer names is kept while it is wanted or lives, or somebody waits for it.
-    let (kept, gone): (Vec<_>, Vec<_>) = old.into_iter().partition(|(name, service)| {
+    let mut old: Vec<_> = old.into_iter().collect();
+    old.sort_unstable_by_key(|(_, (place, _))| *place);
+    let old = old.into_iter().map(|(name, (_, service))| (name, service));
+    let (kept, gone): (Vec<_>, Vec<_>) = old.partition(|(name, service)| {
         service.goal == Goal::Up
             || service.core.run().is_some()
             || service.core.waiting() > 0

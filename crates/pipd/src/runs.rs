@@ -65,7 +65,10 @@ impl Daemon {
         }
         match report {
             Report::Hello { shim_pid, replacement, .. } => {
-                live.shim = ProcessIdentity::of(shim_pid).ok().flatten();
+                // While a shim is connected its number is its own: asked once, when it was made.
+                if live.shim.as_ref().is_none_or(|shim| shim.pid != shim_pid) {
+                    live.shim = ProcessIdentity::of(shim_pid).ok().flatten();
+                }
                 if replacement && !std::mem::replace(&mut live.replaced_shim, true) {
                     self.attend_anew(key);
                 }
@@ -75,8 +78,10 @@ impl Daemon {
                 live.main = ProcessIdentity::of(pid).ok().flatten();
                 live.started_ms = Some(at_ms);
                 // Now, when nobody waits for the next run: forget runs that ended long ago.
-                let dir = live.dir.clone();
-                tokio::task::spawn_blocking(move || prune(&dir, run));
+                if run.0 > KEPT_RUNS as u64 {
+                    let dir = live.dir.clone();
+                    tokio::task::spawn_blocking(move || prune(&dir, run));
+                }
                 self.step(key, Event::Spawned { run });
             }
             Report::Replaced { pid } => {

@@ -37,7 +37,7 @@ impl Daemon {
     /// One service as readers see it.
     pub(crate) fn service_view(&self, key: &Key) -> Option<ServiceView> {
         let workspace = self.workspaces.get(&key.workspace)?;
-        let (name, service) = workspace.services.iter().find(|(name, _)| *name == key.service)?;
+        let (name, service) = workspace.services.entry(&key.service)?;
         Some(self.view(workspace, name, service))
     }
 

@@ -63,7 +63,7 @@ impl Daemon {
         let workspace = self.workspaces.entry(Arc::clone(id)).or_insert_with(|| Workspace {
             id: Arc::clone(id),
             root,
-            services: Vec::new(),
+            services: Default::default(),
             environments: BTreeMap::new(),
             token: token.clone(),
             warnings: vec![

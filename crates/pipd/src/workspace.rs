@@ -8,13 +8,14 @@ use wire::{DependSpec, Text};
 
 use crate::journal::JournalState;
 use crate::service::Service;
+use crate::services::Services;
 
 /// One workspace.
 pub(crate) struct Workspace {
     pub(crate) id: Arc<str>,
     pub(crate) root: Text,
     /// In the order of the configuration.
-    pub(crate) services: Vec<(Arc<str>, Service)>,
+    pub(crate) services: Services,
     /// Captured environments by the hash of their content.
     pub(crate) environments: BTreeMap<String, Arc<BTreeMap<String, Text>>>,
     /// What JupyterLab asks a browser for; one for the workspace's life, never empty.
@@ -27,11 +28,11 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn service(&self, name: &str) -> Option<&Service> {
-        self.services.iter().find(|(known, _)| &**known == name).map(|(_, service)| service)
+        self.services.get(name)
     }
 
     pub(crate) fn service_mut(&mut self, name: &str) -> Option<&mut Service> {
-        self.services.iter_mut().find(|(known, _)| &**known == name).map(|(_, service)| service)
+        self.services.get_mut(name)
     }
 
     /// What is to be written.
