@@ -325,21 +325,26 @@ impl Client {
                 (a, b) => a.or(b),
             };
             match self.lines.receive(until)? {
-                Received::Line(line) => match self.read(&line)? {
-                    Frame::Response(answer) if answer.id == id => {
-                        return finish(answer);
+                Received::Line(line) => {
+                    if let Some(result) = wire::answer_of(&line, id) {
+                        return Ok(result);
                     }
-                    // Not to be told from an answer to this request: it could not read which it was.
-                    Frame::Response(answer) if answer.id.is_null() => return finish(answer),
-                    Frame::Response(_) => {} // a late answer to a call that timed out
-                    Frame::Notification(notification) => {
-                        if let Some(snapshot) = snapshot_of(notification)? {
-                            progress.changed(&snapshot);
-                            self.keep(snapshot);
+                    match self.read(&line)? {
+                        Frame::Response(answer) if answer.id == id => {
+                            return finish(answer);
                         }
+                        // Not to be told from an answer to this request: it could not read which it was.
+                        Frame::Response(answer) if answer.id.is_null() => return finish(answer),
+                        Frame::Response(_) => {} // a late answer to a call that timed out
+                        Frame::Notification(notification) => {
+                            if let Some(snapshot) = snapshot_of(notification)? {
+                                progress.changed(&snapshot);
+                                self.keep(snapshot);
+                            }
+                        }
+                        Frame::Request(_) => return Err(CallError::Garbage("a request".into())),
                     }
-                    Frame::Request(_) => return Err(CallError::Garbage("a request".into())),
-                },
+                }
                 Received::Nothing => {
                     let now = Instant::now();
                     if deadline.is_some_and(|deadline| now + Duration::from_micros(200) >= deadline) {

@@ -1,6 +1,6 @@
 //! Framing: one JSON-RPC 2.0 object per line, at most [`MAX_LINE_BYTES`] long.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -155,6 +155,22 @@ pub fn decode(line: &[u8]) -> Result<Frame, FrameError> {
     }
 }
 
+/// The result of a successful answer to request `id`, read from its line in one pass. `None` when the line is anything
+/// else: [`decode`] tells what.
+pub fn answer_of<T: DeserializeOwned>(line: &[u8], id: u64) -> Option<T> {
+    #[derive(Deserialize)]
+    struct Line<'a, T> {
+        jsonrpc: &'a str,
+        id: u64,
+        method: Option<IgnoredAny>,
+        result: T,
+        error: Option<IgnoredAny>,
+    }
+    let line: Line<'_, T> = serde_json::from_slice(line).ok()?;
+    let is_answer = line.jsonrpc == "2.0" && line.id == id && line.method.is_none() && line.error.is_none();
+    is_answer.then_some(line.result)
+}
+
 fn request_of(mut object: serde_json::Map<String, Value>, id: Value) -> Result<Frame, FrameError> {
     let method = object.get("method").and_then(Value::as_str).unwrap_or_default().to_owned();
     object.remove("jsonrpc");
@@ -294,6 +310,28 @@ mod tests {
         assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":1,"method":"fly"}"#), code::METHOD_NOT_FOUND);
         assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":1,"method":"why","params":{}}"#), code::INVALID_PARAMS);
         assert_eq!(code_of(&"[".repeat(100_000)), code::PARSE);
+    }
+
+    #[test]
+    fn an_answer_read_in_one_pass_is_the_one_waited_for() {
+        let line = response_line(&7.into(), &StatusParams { root: Some(Text::from("/w")) }).unwrap();
+        let root = |line: &[u8], id| answer_of::<StatusParams>(line, id).map(|params| params.root);
+        assert_eq!(root(&line, 7), Some(Some(Text::from("/w"))));
+        assert_eq!(root(&line, 8), None);
+        let newer = br#"{"jsonrpc":"2.0","x":[{}],"id":7,"error":null,"result":{"y":1}}"#;
+        assert_eq!(root(newer, 7), Some(None));
+        for other in [
+            r#"{"jsonrpc":"1.0","id":7,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"7","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":[7]}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"status","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{"code":1,"message":""}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":""}}"#,
+            r#"{"jsonrpc":"2.0","method":"status.changed","params":{}}"#,
+            "nonsense",
+        ] {
+            assert_eq!(root(other.as_bytes(), 7), None, "{other}");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod text;
 mod view;
 
 pub use frame::{
-    ErrorObject, Frame, FrameError, MAX_LINE_BYTES, Notification, RequestFrame, ResponseFrame, code, decode,
-    encode, error_line, notification_line, request_line, response_line,
+    ErrorObject, Frame, FrameError, MAX_LINE_BYTES, Notification, RequestFrame, ResponseFrame, answer_of,
+    code, decode, encode, error_line, notification_line, request_line, response_line,
 };
 pub use request::{
     CaptureParams, DaemonInfo, Hello, HelloAnswer, ProtocolRange, Request, ServiceOutcome, ServiceResult,

@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// An argument, path or environment value. Valid UTF-8 travels as a JSON string, anything else as
 /// `{"bytes": [..]}`, so that no byte a user gave is ever changed.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Text {
     /// Valid UTF-8.
@@ -73,6 +74,42 @@ impl From<&str> for Text {
     }
 }
 
+/// By hand: what is derived for an untagged enum first builds a copy of whatever comes, and there are thousands of these.
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string, or an object with the key `bytes`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(text.into())
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Text, E> {
+                Ok(text.into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+                let mut bytes = None;
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "bytes" => bytes = Some(map.next_value()?),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Text::Raw { bytes: bytes.ok_or_else(|| A::Error::missing_field("bytes"))? })
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
 impl std::fmt::Debug for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.as_os_str().fmt(f)
@@ -89,6 +126,15 @@ mod tests {
         let line = serde_json::to_string(&raw).unwrap();
         assert_eq!(line, r#"{"bytes":[97,255,10]}"#);
         assert_eq!(serde_json::from_str::<Text>(&line).unwrap(), raw);
+    }
+
+    #[test]
+    fn what_is_neither_is_refused() {
+        for line in ["7", "null", "{}", r#"{"bytes":"a"}"#, r#"{"bytes":[256]}"#, r#"{"byte":[1]}"#] {
+            assert!(serde_json::from_str::<Text>(line).is_err(), "{line}");
+        }
+        let newer = r#"{"new":{"a":[1]},"bytes":[97,255]}"#;
+        assert_eq!(serde_json::from_str::<Text>(newer).unwrap().as_os_str().as_bytes(), b"a\xff");
     }
 
     #[test]
