@@ -20,5 +20,5 @@ mod sys;
 mod unix;
 
 pub use unix::{
-    fifo, host, limits, lock, mapping, memory, paths, ports, process, signals, spawn, terminal, wait,
+    disk, fifo, host, limits, lock, mapping, memory, paths, ports, process, signals, spawn, terminal, wait,
 };

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Why(Why),
     /// Show all workspaces
     List(List),
+    /// Find out what keeps services from running, with the command that mends it
+    Doctor(Doctor),
     /// Start, stop or look at pipd itself; services keep running
     Daemon(Daemon),
     /// Show the versions of pipctl and of the running pipd
@@ -245,6 +247,19 @@ pub(crate) struct Why {
     /// The service
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl doctor`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Doctor {
+    /// Mend what can be mended, asking before each change
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) fix: bool,
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,11 +8,16 @@
 mod cli;
 mod clock;
 mod commands;
+mod doctor;
 mod exit;
+mod holders;
+mod http;
 mod interrupt;
 mod live;
 mod output;
+mod process;
 mod render;
+mod setup;
 mod terminal;
 
 use std::ffi::OsString;

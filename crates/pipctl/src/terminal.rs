@@ -9,7 +9,7 @@ use client::Locations;
 use crate::exit::{Exit, Failure};
 
 /// What surrounds a verb. The only place a verb gets its environment from, so that tests can give one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// The current folder.
     pub cwd: PathBuf,

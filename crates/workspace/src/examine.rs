@@ -1,6 +1,6 @@
 //! What is known of a workspace although something in it is broken: for those who explain and mend.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wire::DependSpec;
 
@@ -20,7 +20,59 @@ pub struct Examined {
     pub imports: Option<Vec<String>>,
     /// What its services use and pipd does not run.
     pub depends: Vec<DependSpec>,
+    /// Which packages it wants, if it says so anywhere.
+    pub wants: Option<Wants>,
 }
+
+/// Which packages a workspace wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The file `requirements.txt`.
+    Requirements(PathBuf),
+    /// `[project]` of `pyproject.toml`.
+    Project {
+        /// The file.
+        path: PathBuf,
+        /// `dependencies`.
+        dependencies: Vec<String>,
+        /// It has a `[build-system]`, so that the project itself can be installed.
+        builds: bool,
+    },
+}
+
+impl Wants {
+    /// The file that says it.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Requirements(path) | Self::Project { path, .. } => path,
+        }
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Requirements(_) => REQUIREMENTS_TXT,
+            Self::Project { .. } => config::PYPROJECT_TOML,
+        }
+    }
+
+    /// `requirements.txt`, else a `pyproject.toml` with `[project]`.
+    fn of(root: &Path) -> Option<Self> {
+        let path = root.join(REQUIREMENTS_TXT);
+        if path.is_file() {
+            return Some(Self::Requirements(path));
+        }
+        let path = root.join(config::PYPROJECT_TOML);
+        let table: toml::Table = std::fs::read_to_string(&path).ok()?.parse().ok()?;
+        let project = table.get("project")?.as_table()?;
+        let listed = project.get("dependencies").and_then(toml::Value::as_array);
+        let dependencies =
+            listed.into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect();
+        Some(Self::Project { path, dependencies, builds: table.contains_key("build-system") })
+    }
+}
+
+const REQUIREMENTS_TXT: &str = "requirements.txt";
 
 /// The Python of a workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,5 +117,6 @@ pub fn examine(root: &Root, caller: &Caller) -> Examined {
         python: python.as_ref().map(Python::of),
         imports: imports.map(|modules| modules.iter().map(|module| module.value.clone()).collect()),
         depends: services::depends(config),
+        wants: Wants::of(&root.path),
     }
 }

@@ -29,7 +29,7 @@ pub use caller::Caller;
 pub use diagnostic::ConfigError;
 pub use env::{LEFT_BEHIND, Pattern, captured_env};
 pub use error::Error;
-pub use examine::{Examined, Python, examine};
+pub use examine::{Examined, Python, Wants, examine};
 pub use load::load;
 pub use nearest::nearest;
 pub use root::{Root, find_root};

@@ -10,9 +10,12 @@ pub(crate) mod spawn;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+
+use crate::limits::Watching;
 
 /// A pipe whose ends are closed on exec: read end, write end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -32,4 +35,27 @@ pub(crate) fn allocate(file: &File, len: usize) -> io::Result<bool> {
 /// The most descriptors a process may have, where that is less than its hard limit says.
 pub(crate) fn most_descriptors() -> Option<u64> {
     None
+}
+
+/// inotify: its limits, and the instances of processes that may be looked into.
+pub(crate) fn watching() -> Option<Watching> {
+    let limit = |name: &str| -> Option<u64> {
+        std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?.trim().parse().ok()
+    };
+    let is_watcher = |target: &Path| target.as_os_str() == "anon_inode:inotify";
+    let mut used = 0;
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        if !process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let targets = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        used += targets.filter(|target| is_watcher(target)).count() as u64;
+    }
+    Some(Watching {
+        instances: limit("max_user_instances")?,
+        // Root looks into everybody's processes, and the limit is for each user.
+        instances_used: (!nix::unistd::geteuid().is_root()).then_some(used),
+        watches: limit("max_user_watches")?,
+    })
 }

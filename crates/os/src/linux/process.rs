@@ -104,6 +104,10 @@ pub(crate) fn environ(pid: i32) -> io::Result<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).map_err(no_process)
 }
 
+pub(crate) fn program(pid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
 pub(crate) fn cwd(pid: i32) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).map_err(no_process)
 }

@@ -15,6 +15,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
+use crate::limits::Watching;
+
 /// What the header `sys/syslimits.h` calls `OPEN_MAX`: `setrlimit` refuses more, even under an infinite hard limit.
 const OPEN_MAX: u64 = 10_240;
 
@@ -42,4 +44,9 @@ pub(crate) fn allocate(_file: &File, _len: usize) -> io::Result<bool> {
 /// The most descriptors a process may have, where that is less than its hard limit says.
 pub(crate) fn most_descriptors() -> Option<u64> {
     Some(OPEN_MAX)
+}
+
+/// kqueue counts descriptors, which have their own limit.
+pub(crate) fn watching() -> Option<Watching> {
+    None
 }

@@ -135,6 +135,14 @@ pub(crate) fn environ(pid: i32) -> io::Result<Vec<u8>> {
     }
 }
 
+pub(crate) fn program(pid: i32) -> Option<PathBuf> {
+    let mut buffer = vec![0_u8; libc::PROC_PIDPATHINFO_MAXSIZE as usize];
+    // SAFETY: the buffer is as long as said and lives for the call.
+    let length = unsafe { libc::proc_pidpath(pid, buffer.as_mut_ptr().cast(), buffer.len() as u32) };
+    let path = buffer.get(..usize::try_from(length).ok()?)?;
+    (!path.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(path)))
+}
+
 pub(crate) fn cwd(pid: i32) -> io::Result<PathBuf> {
     // SAFETY: an all-zero record is a valid value of this plain C struct.
     let mut record: libc::proc_vnodepathinfo = unsafe { std::mem::zeroed() };

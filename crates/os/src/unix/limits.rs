@@ -1,4 +1,4 @@
-//! The limit on open descriptors.
+//! The limits on open descriptors and watched files.
 
 use std::io;
 
@@ -19,4 +19,29 @@ pub fn raise_nofile() -> io::Result<(u64, u64)> {
         setrlimit(Resource::RLIMIT_NOFILE, most, hard)?;
     }
     Ok((soft, hard))
+}
+
+/// Soft and hard limit on descriptors, as this process has them.
+///
+/// # Errors
+/// What the system says.
+pub fn nofile() -> io::Result<(u64, u64)> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?)
+}
+
+/// How many files may be watched for changes, and how much of that this user has used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watching {
+    /// Watchers a user may have.
+    pub instances: u64,
+    /// Watchers this user has, as far as its processes may be looked into.
+    pub instances_used: Option<u64>,
+    /// Files all of a user's watchers may watch.
+    pub watches: u64,
+}
+
+/// What is known of watching; `None` where the system counts nothing.
+#[must_use]
+pub fn watching() -> Option<Watching> {
+    sys::watching()
 }

@@ -1,5 +1,6 @@
 //! The public interface, and everything the two systems do alike.
 
+pub mod disk;
 pub mod fifo;
 pub mod host;
 pub mod limits;

@@ -192,6 +192,12 @@ pub fn cwd(pid: i32) -> io::Result<PathBuf> {
     sys::process::cwd(pid)
 }
 
+/// The program file of a process; on Linux with ` (deleted)` behind it when that file is gone.
+#[must_use]
+pub fn program(pid: i32) -> Option<PathBuf> {
+    sys::process::program(pid)
+}
+
 /// When a process started, in milliseconds since 1970 by today's clock.
 #[must_use]
 pub fn started_ms(process: &ProcessInfo) -> Option<i64> {

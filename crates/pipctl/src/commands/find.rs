@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::terminal::{Surroundings, Terminal};
 
 /// Who calls, for the `workspace` crate.
-fn caller(surroundings: &Surroundings) -> Caller {
+pub(crate) fn caller(surroundings: &Surroundings) -> Caller {
     Caller {
         cwd: surroundings.cwd.clone(),
         env: surroundings.env.clone(),

@@ -3,7 +3,8 @@
 mod asking;
 mod completions;
 mod daemon;
-mod find;
+mod doctor;
+pub(crate) mod find;
 mod list;
 mod logs;
 mod open;
@@ -14,7 +15,8 @@ mod status;
 mod stop;
 mod url;
 mod usage;
-mod version;
+pub(crate) mod uses;
+pub(crate) mod version;
 mod why;
 
 use crate::cli::Command;
@@ -37,6 +39,7 @@ pub(crate) fn run(
         Command::Open(args) => open::run(&args, surroundings, terminal),
         Command::Why(args) => why::run(&args, surroundings, terminal),
         Command::List(args) => list::run(&args, surroundings, terminal),
+        Command::Doctor(args) => doctor::run(&args, surroundings, terminal),
         Command::Daemon(args) => daemon::run(&args.command, surroundings, terminal),
         Command::Version(args) => version::run(&args, surroundings, terminal),
         Command::Selftest(args) => selftest::run(&args, surroundings, terminal),

@@ -4,6 +4,7 @@ use client::{ConnectError, Locations};
 use serde::Serialize;
 use wire::{DaemonInfo, Goal, Phase, ServiceView, Snapshot, WorkspaceView};
 
+use super::uses::{self, Uses};
 use super::{find, usage};
 use crate::cli;
 use crate::clock::now_ms;
@@ -18,6 +19,9 @@ struct Running<'a> {
     daemon: &'a DaemonInfo,
     #[serde(flatten)]
     snapshot: &'a Snapshot,
+    /// With `--long`: what services use and pipd does not run, and whether it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uses: Option<&'a Uses>,
 }
 
 /// `--json` without one.
@@ -54,21 +58,25 @@ pub(crate) fn run(
     };
     let exit = snapshot.workspaces.iter().map(exit_of).fold(Exit::Ok, Exit::worst);
     if args.json {
-        terminal.print_json(&Running { running: true, daemon: client.daemon(), snapshot: &snapshot })?;
+        let uses = args.long.then(|| uses::of(&snapshot, true));
+        let running =
+            Running { running: true, daemon: client.daemon(), snapshot: &snapshot, uses: uses.as_ref() };
+        terminal.print_json(&running)?;
         return Ok(exit);
     }
+    let uses = uses::of(&snapshot, args.long);
     let usages = args.long.then(|| usage::of(&snapshot));
     let text = if snapshot.workspaces.is_empty() {
         match &root {
             Some(root) => format!(
                 "{}: nothing was started here yet; start it: pipctl start\n{}",
                 root.display(),
-                render::snapshot(&snapshot, None, now_ms())
+                render::snapshot(&snapshot, None, &uses, now_ms())
             ),
             None => render::list(&snapshot),
         }
     } else {
-        render::snapshot(&snapshot, usages.as_ref(), now_ms())
+        render::snapshot(&snapshot, usages.as_ref(), &uses, now_ms())
     };
     terminal.print(&text)?;
     Ok(exit)

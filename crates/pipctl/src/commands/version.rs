@@ -57,7 +57,7 @@ pub(super) fn describe(daemon: &DaemonInfo) -> String {
 }
 
 /// What to do when the two are not of one installation.
-pub(super) fn difference(daemon: &DaemonInfo) -> Option<String> {
+pub(crate) fn difference(daemon: &DaemonInfo) -> Option<String> {
     (daemon.version != OWN).then(|| {
         format!("pipd {} runs, this is pipctl {OWN}; put the new one in its place, services stay: pipctl daemon restart", daemon.version)
     })

@@ -1,6 +1,7 @@
 //! From wire types to text. Pure: no clock, no file, no terminal. Styles are written as escapes; the stream
 //! strips them where they do not belong.
 
+mod doctor;
 mod holder;
 mod list;
 pub(crate) mod log;
@@ -14,6 +15,8 @@ mod tests;
 mod verb;
 mod why;
 
+pub(crate) use doctor::doctor;
+pub(crate) use holder::holder as holder_line;
 pub(crate) use list::list;
 pub(crate) use status::{Usage, Usages, snapshot};
 pub(crate) use table::plain;

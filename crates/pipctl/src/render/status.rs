@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use wire::{Goal, Phase, ServiceView, Snapshot, WorkspaceView};
 
 use super::holder::{holder, unnamed};
-use super::style::{BAD, FAINT, LINK, STRONG, Styled, WAITING, phase_style, phase_word};
+use super::style::{BAD, FAINT, GOOD, LINK, STRONG, Styled, WAITING, phase_style, phase_word};
 use super::table::{Cell, Table, plain};
 use super::{arrow, last_exit, pid};
 use crate::clock::{between, span};
+use crate::commands::uses::{Use, Uses};
 
 /// What the processes of a service use, by the pid of the service.
 pub(crate) type Usages = HashMap<i32, Usage>;
@@ -25,7 +26,7 @@ pub(crate) struct Usage {
 }
 
 /// Every workspace, each under its folder.
-pub(crate) fn snapshot(snapshot: &Snapshot, usages: Option<&Usages>, now_ms: i64) -> String {
+pub(crate) fn snapshot(snapshot: &Snapshot, usages: Option<&Usages>, uses: &Uses, now_ms: i64) -> String {
     let mut text = String::new();
     for (index, view) in snapshot.workspaces.iter().enumerate() {
         if index > 0 {
@@ -34,6 +35,7 @@ pub(crate) fn snapshot(snapshot: &Snapshot, usages: Option<&Usages>, now_ms: i64
         let root = view.root.as_ref().map_or_else(|| view.id.clone(), |root| plain(&root.to_string_lossy()));
         text.push_str(&format!("{}\n", Styled(root, STRONG)));
         text.push_str(&workspace(view, usages, now_ms));
+        text.push_str(&outside(view, uses));
     }
     text.push_str(&warnings(&snapshot.warnings));
     text
@@ -76,6 +78,22 @@ pub(crate) fn workspace(view: &WorkspaceView, usages: Option<&Usages>, now_ms: i
     let mut text = table.render();
     text.push_str(&warnings(&view.warnings));
     text
+}
+
+/// What the services use and pipd does not run.
+fn outside(view: &WorkspaceView, uses: &Uses) -> String {
+    let lines = view.depends.iter().map(|depend| {
+        let (word, style) = match uses.get(&depend.url) {
+            Some(Use { answers: Some(true), .. }) => ("answers".to_owned(), GOOD),
+            Some(Use { answers: Some(false), detail }) => {
+                (format!("no answer: {}", detail.as_deref().unwrap_or("nobody there")), FAINT)
+            }
+            Some(Use { answers: None, .. }) | None => ("not asked (pipctl status --long)".to_owned(), FAINT),
+        };
+        let url = Styled(plain(&depend.url), LINK);
+        format!("uses {} at {url}: {}\n", Styled(&depend.name, STRONG), Styled(plain(&word), style))
+    });
+    lines.collect()
 }
 
 /// What the row does not say.

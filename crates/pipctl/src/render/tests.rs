@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wire::{ServiceView, Snapshot, VerbAnswer, WhyAnswer, WorkspaceSpec, WorkspaceView};
 
 use super::{Usage, Usages, Verb};
+use crate::commands::uses::Uses;
 
 /// 2026-01-31T12:00:00Z
 const NOW: i64 = 1_769_860_800_000;
@@ -79,7 +80,7 @@ fn view(services: Vec<Value>) -> WorkspaceView {
 #[test]
 fn status_of_every_phase() {
     let snapshot = Snapshot { workspaces: vec![view(every_phase())], ..Snapshot::default() };
-    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, None, NOW)));
+    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, None, &Uses::new(), NOW)));
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn status_of_several_workspaces_with_warnings() {
         workspaces: vec![first, second],
         ..Snapshot::default()
     };
-    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, None, NOW)));
+    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, None, &Uses::new(), NOW)));
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn status_long() {
         [(4211, Usage { processes: 5, memory: 412 << 20, cpu_ms: 12_345 })].into_iter().collect();
     let services = vec![jupyter(json!({})), service(json!({"phase": "down", "goal": "down"}))];
     let snapshot = Snapshot { workspaces: vec![view(services)], ..Snapshot::default() };
-    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, Some(&usages), NOW)));
+    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, Some(&usages), &Uses::new(), NOW)));
 }
 
 fn answer(results: Value) -> VerbAnswer {
@@ -227,6 +228,7 @@ fn styles_are_written_and_balanced() {
     let text = super::snapshot(
         &Snapshot { workspaces: vec![view(every_phase())], ..Snapshot::default() },
         None,
+        &Uses::new(),
         NOW,
     );
     assert!(text.contains("\u{1b}[32m"), "ready is green");

@@ -1,0 +1,3 @@
+//! Making and filling the environment of a workspace.
+
+pub(crate) mod stamp;
