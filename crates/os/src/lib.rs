@@ -17,6 +17,7 @@ mod sys;
 #[path = "macos/mod.rs"]
 mod sys;
 
+pub mod failpoint;
 mod unix;
 
 pub use unix::{

@@ -122,7 +122,10 @@ impl Daemon {
 /// Asks the disk for the file and its folder. A disk that refuses has said so at the write already or will
 /// at the next; the promise not kept is only that of a power failure.
 fn sync(path: &PathBuf) {
-    let file = std::fs::File::open(path).and_then(|file| file.sync_all());
+    let file = os::failpoint!("journal.sync")
+        .and_then(|()| std::fs::File::open(path))
+        .and_then(|file| file.sync_all());
+    let _ = os::failpoint!("journal.synced");
     let folder = path
         .parent()
         .map_or(Ok(()), |folder| std::fs::File::open(folder).and_then(|folder| folder.sync_all()));

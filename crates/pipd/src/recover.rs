@@ -144,7 +144,7 @@ fn join(dir: &RunDir) -> Recovered {
             None => return Recovered::Unclear(error.to_string()),
         },
     };
-    match UnixStream::connect(spec.socket.as_path()) {
+    match os::failpoint!("recover.connect").and_then(|()| UnixStream::connect(spec.socket.as_path())) {
         Ok(connection) => Recovered::Shim(Box::new(FoundShim {
             pipes: open_pipes(dir),
             dir: dir.clone(),

@@ -258,6 +258,7 @@ fn prune(dir: &run::layout::RunDir, run: RunId) {
         let run = folder(number);
         // Never one whose shim may still hold the lock.
         if matches!(os::lock::is_held(&run.lock()), Ok(false)) {
+            let _ = os::failpoint!("run.prune");
             let _ = std::fs::remove_dir_all(run.path());
         }
     }

@@ -33,7 +33,8 @@ pub(crate) async fn serve(listener: Listener, daemon: Shared) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     let mut complained = false;
     loop {
-        let stream = match listener.accept().await {
+        let accepted = listener.accept().await;
+        let stream = match accepted.and_then(|stream| os::failpoint!("daemon.accept").map(|()| stream)) {
             Ok(stream) => {
                 complained = false;
                 stream

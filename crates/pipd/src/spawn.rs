@@ -248,6 +248,7 @@ fn make_folder(
     let service = host.workspace(&plan.key.workspace).service(&plan.key.service);
     let dir = service.run(plan.run.0);
     // The folders above were made and checked for an earlier run, or they are now.
+    os::failpoint!("run.make")?;
     let mut maker = std::fs::DirBuilder::new();
     match maker.mode(0o700).create(dir.path()) {
         Ok(()) => {}
@@ -313,8 +314,9 @@ fn make_shim(
         crate::recover::bury_locked(&dir, "its shim could not be started");
         machine(&error, "the shim could not be started")
     };
-    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let (ours, theirs) = os::failpoint!("run.connect").and_then(|()| UnixStream::pair()).map_err(failed)?;
     let shim_pid = start_shim(&plan.shim, &dir, Some(&theirs), lock).map_err(failed)?;
+    let _ = os::failpoint!("run.made");
     Ok(Spawned {
         dir,
         host_dir: host.path().to_owned(),

@@ -108,6 +108,7 @@ fn prepare() -> Result<ExitCode, StartError> {
     .map_err(failed("signals"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     begin_log();
+    end_whole_on_panic();
     let nofile = os::limits::raise_nofile().ok();
     if let Err(source) = os::process::become_subreaper(true) {
         warn!(%source, "orphans will not come to this daemon; their exit codes may stay unknown");
@@ -154,6 +155,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         daemon.warnings = warnings;
         daemon.adopt();
         let shared = Rc::new(RefCell::new(daemon));
+        let _ = os::failpoint!("daemon.adopted");
         let listener = listen(&host.socket()).map_err(failed("socket"))?;
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;
         end_on_signals(inputs).map_err(failed("signals"))?;
@@ -175,6 +177,7 @@ fn prepare() -> Result<ExitCode, StartError> {
     if let Err(error) = record::write(&host.daemon_record(), &goodbye(goal), Durability::Rename) {
         warn!(%error, "the goodbye could not be written; a shim will bring this daemon back");
     }
+    let _ = os::failpoint!("daemon.goodbye");
     let _ = std::fs::remove_file(host.socket());
     info!(?goal, "gone; services keep running");
     drop(lock);
@@ -255,6 +258,7 @@ fn listen(path: &Path) -> io::Result<Listener> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
+    os::failpoint!("daemon.listen")?;
     let name = path.to_fs_name::<GenericFilePath>()?;
     let listener = ListenerOptions::new().name(name).reclaim_name(false).create_tokio()?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -318,6 +322,16 @@ fn end_on_signals(inputs: Inputs) -> io::Result<()> {
         let _ = inputs.send(Input::Terminate);
     });
     Ok(())
+}
+
+/// A daemon of which one task is gone would answer and do nothing. In every build the whole of it goes: what it knew is
+/// on disk, and a shim brings the next one.
+fn end_whole_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        // No ERROR through the log's layers: they may be what panicked.
+        eprintln!("pipd: {panic}; the daemon ends and the next one goes on");
+        std::process::abort();
+    }));
 }
 
 /// To stderr; whoever started the daemon keeps it.

@@ -78,15 +78,19 @@ pub fn write<T: Serialize>(path: &Path, record: &T, durability: Durability) -> R
     let header = format!("pipd {VERSION} {:08x} {}\n", crc32fast::hash(&body), body.len());
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));
     let result = (|| {
+        os::failpoint!("record.create", path)?;
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        os::failpoint!("record.write", path)?;
         let mut bytes = header.into_bytes();
         bytes.extend_from_slice(&body);
         file.write_all(&bytes)?;
         if durability == Durability::Synced {
             file.sync_all()?;
         }
+        os::failpoint!("record.rename", path)?;
         std::fs::rename(&temporary, path)?;
+        let _ = os::failpoint!("record.renamed", path);
         if durability == Durability::Synced {
             let folder = path.parent().unwrap_or_else(|| Path::new("."));
             File::open(folder)?.sync_all()?;
@@ -194,11 +198,13 @@ pub struct Started {
 /// Notes that a run became ready, so that a later daemon shows it so at once and checks it then. Its absence
 /// costs a moment of `starting`, so a disk that refuses it is no fault.
 pub fn mark_ready(dir: &crate::layout::RunDir) {
+    let _ = os::failpoint!("mark.ready");
     let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.ready());
 }
 
 /// Notes that a run was asked to end, so that a later daemon does not take it for one that goes on.
 pub fn mark_stopping(dir: &crate::layout::RunDir) {
+    let _ = os::failpoint!("mark.stopping");
     let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.stopping());
 }
 

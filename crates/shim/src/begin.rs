@@ -49,6 +49,7 @@ fn begin_at(
     connection: Option<UnixStream>,
     inherited: Option<OwnedFd>,
 ) -> Result<Option<Shim>, BeginError> {
+    os::failpoint!("shim.begin").map_err(BeginError::at("begin"))?;
     os::signals::clean_slate().map_err(BeginError::at("signals"))?;
     ignore_signals();
     let Some(lock) = take_lock(&dir, inherited).map_err(BeginError::at(dir.lock().display().to_string()))?

@@ -68,6 +68,7 @@ impl Clients {
             Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else lies there")),
             Err(_) => {}
         }
+        os::failpoint!("shim.listen")?;
         let listener = UnixListener::bind(path)?;
         // Its folder is closed to others already, so the moment before this does not matter.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -115,7 +116,7 @@ impl Clients {
             self.deaf_until = None;
         }
         while let (Some((listener, _)), None) = (&self.listener, self.deaf_until) {
-            match listener.accept() {
+            match os::failpoint!("shim.accept").and_then(|()| listener.accept()) {
                 Ok((stream, _)) => self.accept(stream),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

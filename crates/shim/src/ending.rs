@@ -163,6 +163,7 @@ impl Ending {
 
     /// Everything of the run is dead: its last words, its exit, what it used.
     fn bury(&mut self, shim: &mut Shim, swept: Swept) -> Exited {
+        let _ = os::failpoint!("shim.bury");
         shim.output.drain();
         let killed =
             matches!(self.cause, ExitCause::Signal(KILLED)) || self.cause == ExitCause::Code(128 + KILLED);
@@ -216,6 +217,7 @@ impl Ending {
 
     /// After the report: nothing of this has to be done, all of it is tidy.
     pub(crate) fn finish(self, shim: Shim) {
+        let _ = os::failpoint!("shim.finish");
         shim.clients.close();
         for leftover in [shim.dir.spool(), shim.dir.out(), shim.dir.err()] {
             let _ = std::fs::remove_file(leftover);

@@ -15,6 +15,7 @@ use crate::output::{Output, Pipes};
 use crate::serve::Shim;
 
 pub(crate) fn adopt(mut beginning: Beginning, started: Started) -> Result<Shim, BeginError> {
+    os::failpoint!("shim.succeed").map_err(BeginError::at("succession"))?;
     let at = beginning.dir.path().display().to_string();
     let pipes = Pipes::open(&beginning.dir).map_err(BeginError::at(at))?;
     let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);

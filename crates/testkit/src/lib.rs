@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails its test by panicking")]
 
 mod diagnose;
+mod failpoints;
 mod http;
 mod pipctl;
 mod ports;
@@ -20,6 +21,7 @@ mod tools;
 mod wait;
 mod workspace;
 
+pub use failpoints::Failpoints;
 pub use http::{Answer, get};
 pub use pipctl::{Finished, exit, finish as run};
 pub use ports::Port;

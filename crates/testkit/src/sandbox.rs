@@ -13,7 +13,7 @@ use wire::WorkspaceView;
 use crate::pipctl::{Finished, finish};
 use crate::wait::{LONG, SHORT, until, until_some};
 use crate::workspace::Workspace;
-use crate::{Port, diagnose, processes};
+use crate::{Failpoints, Port, diagnose, processes};
 
 /// A folder that is home and state of everything started in it. When it is dropped, everything is stopped the
 /// way a person would, and the test fails when anything survives that or the daemon logged an error.
@@ -107,6 +107,16 @@ impl Sandbox {
     /// Sets (or, with `None`, removes) a variable for everything called from now on.
     pub fn set(&self, name: &str, value: Option<&str>) {
         self.environment.lock().unwrap().push((name.to_owned(), value.map(OsString::from)));
+    }
+
+    /// Points at which this sandbox's programs can be made to die. To be asked for before any of them runs.
+    ///
+    /// # Panics
+    /// When the folder for them cannot be made.
+    pub fn failpoints(&self) -> Failpoints {
+        let points = Failpoints::new(self.folder.join("points"));
+        self.set("XDG_PIPD_FAILPOINTS", points.folder().to_str());
+        points
     }
 
     /// This test provokes errors in the daemon's log.

@@ -16,6 +16,7 @@ use crate::unix::raw::check;
 /// # Errors
 /// `AlreadyExists` when something is at `path`; else what the file system says.
 pub fn make(path: &Path) -> io::Result<()> {
+    crate::failpoint!("fifo.make", path)?;
     nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
     Ok(())
 }
@@ -52,6 +53,7 @@ pub fn available(pipe: impl AsFd) -> io::Result<usize> {
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<OwnedFd> {
+    crate::failpoint!("fifo.open", path)?;
     let file: File =
         options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOFOLLOW).open(path)?;
     if !file.metadata()?.file_type().is_fifo() {

@@ -36,6 +36,7 @@ impl FileLock {
     /// # Errors
     /// What the file system says. A lock that somebody holds is `Ok(None)`.
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
+        crate::failpoint!("lock.take", path)?;
         for _ in 0..TRIES {
             let file = OpenOptions::new()
                 .read(true)
@@ -49,6 +50,7 @@ impl FileLock {
                 Ok(()) => {
                     // Between open and lock the file may have been replaced: then the lock would be on nothing.
                     if is_still_at(&file, path)? {
+                        crate::failpoint!("lock.taken", path)?;
                         return Ok(Some(Self(file)));
                     }
                 }
@@ -81,6 +83,7 @@ impl FileLock {
     pub fn write_owner(&self, owner: &ProcessIdentity) -> io::Result<()> {
         let mut line = serde_json::to_vec(owner)?;
         line.push(b'\n');
+        crate::failpoint!("lock.owner")?;
         self.0.write_all_at(&line, 0)?;
         self.0.set_len(line.len() as u64)
     }

@@ -30,6 +30,7 @@ impl SharedMapping {
     /// # Errors
     /// `StorageFull`, `InvalidInput` for a length of zero; else what the file system says.
     pub fn create(path: &Path, len: usize) -> io::Result<Self> {
+        crate::failpoint!("mapping.make", path)?;
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let fresh = Path::new(&name);
@@ -46,6 +47,7 @@ impl SharedMapping {
             .open(fresh)?;
         // Renamed when whole: whoever opens the path finds all of it.
         let mapping = allocate(&file, len).and_then(|()| Self::map(&file, len));
+        let mapping = mapping.and_then(|mapping| crate::failpoint!("mapping.rename", path).map(|()| mapping));
         let done = mapping.and_then(|mapping| fs::rename(fresh, path).map(|()| mapping));
         if done.is_err() {
             let _ = fs::remove_file(fresh);

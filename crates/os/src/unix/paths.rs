@@ -70,6 +70,7 @@ pub fn runtime_root() -> PathBuf {
 /// `PermissionDenied`, naming path and owner, when the folder is a symbolic link, not a folder, or somebody else's;
 /// else what the file system says.
 pub fn private_dir(path: &Path) -> io::Result<()> {
+    crate::failpoint!("folder.make", path)?;
     match DirBuilder::new().recursive(true).mode(0o700).create(path) {
         Ok(()) => {}
         // What is there already is judged below, with a better message.

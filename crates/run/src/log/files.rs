@@ -104,7 +104,9 @@ impl Files {
         let before = self.current.take().map_or(0, |current| current.number);
         let numbers = numbers(&self.dir)?;
         let next = numbers.last().copied().unwrap_or(0).max(before) + 1;
+        os::failpoint!("log.rotate", &self.dir)?;
         for &oldest in numbers.iter().take((numbers.len() + 1).saturating_sub(self.keep)) {
+            os::failpoint!("log.remove")?;
             fs::remove_file(path(&self.dir, oldest))?;
         }
         self.open(next, true)?;
@@ -156,6 +158,7 @@ impl Files {
     }
 
     fn open(&mut self, number: u64, create: bool) -> io::Result<()> {
+        os::failpoint!("log.open")?;
         let path = path(&self.dir, number);
         let open = |path: &Path| {
             OpenOptions::new()
@@ -193,7 +196,10 @@ const NO_FOLLOW: i32 = nix::fcntl::OFlag::O_NOFOLLOW.bits();
 
 #[cfg(not(test))]
 fn write_some(current: &Current, bytes: &[u8], written: u64) -> io::Result<usize> {
-    current.file.write_at(bytes, current.offset + written)
+    os::failpoint!("log.write")?;
+    let done = current.file.write_at(bytes, current.offset + written);
+    let _ = os::failpoint!("log.written");
+    done
 }
 
 #[cfg(test)]

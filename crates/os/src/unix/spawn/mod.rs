@@ -98,6 +98,7 @@ impl Pending {
     /// What went wrong in the child; it is reaped then.
     pub fn go(mut self) -> Result<(), ExecError> {
         // A child that failed is no reader any more; what it said is still to be read.
+        let _ = crate::failpoint!("spawn.go");
         let _ = self.channel.write_all(&[1]);
         match Report::read(&mut self.channel) {
             Some(Report::Failed(error)) => Err(error),
@@ -230,9 +231,11 @@ fn fork(plan: &Plan, life: child::Life) -> io::Result<(i32, UnixStream)> {
     /// channel, and its end would not tell that the program runs.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    crate::failpoint!("spawn.fork")?;
     let (ours, theirs) = sys::spawn::quiet_pair()?;
     let theirs: OwnedFd = plan.above_targets(theirs.into())?;
     let pid = child::fork(plan, theirs.as_raw_fd(), ours.as_raw_fd(), life)?;
+    let _ = crate::failpoint!("spawn.forked");
     Ok((pid, ours))
 }
 
