@@ -21,7 +21,8 @@ usage: cargo xtask <command>
 
   up [pipctl start arguments…]  build, prepare examples/workspace, start its servers
   test [cargo test arguments…]  all tests, the real servers included
-  reliability [test name…]      run the tests that name a fault case, write docs/reliability.md
+  reliability [test name… | --from OUTPUT…]
+                                run the tests that name a fault case, write docs/reliability.md
   package <what…>               wheel, Debian package, manual pages, completions (without a name: which there are)
   deny [--advisories]           licences, bans and sources of everything that is depended on
   bench [name…]                 measure; without a name everything (names: cargo xtask bench --list)

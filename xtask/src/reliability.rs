@@ -1,5 +1,7 @@
 //! `cargo xtask reliability`: runs every test that names a fault case and writes `docs/reliability.md` from what came of it.
 //!
+//! With `--from FILE…` it takes what a test run printed there instead of running them.
+//!
 //! What is required of a case is kept by hand in `tests/cases.toml`; that it is met is never said by hand.
 
 mod cases;
@@ -21,20 +23,32 @@ fn page() -> PathBuf {
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let cases = cases::read(&build::root())?;
     let tests = cases::tests(&build::root())?;
-    // With a filter the others are as they were. Behind `--`: cargo builds no examples for a test that it knows by name.
-    let (filter, mut results) = if arguments.is_empty() {
-        (vec!["--".to_owned(), "case_".to_owned()], BTreeMap::new())
-    } else {
-        let filter = std::iter::once("--".to_owned()).chain(arguments.iter().cloned()).collect();
-        (filter, page::known(&std::fs::read_to_string(page()).unwrap_or_default()))
+    let known = || page::known(&std::fs::read_to_string(page()).unwrap_or_default());
+    let (code, output, mut results) = match arguments {
+        // Behind `--`: cargo builds no examples for a test that it knows by name.
+        [] => {
+            let (status, output) = test::run_collecting(&["--".to_owned(), "case_".to_owned()])?;
+            (build::exit_code(status), output, BTreeMap::new())
+        }
+        // What is not in there is as it was.
+        [flag, files @ ..] if flag == "--from" => {
+            let read = |file: &String| {
+                std::fs::read_to_string(file).with_context(|| format!("failed to read {file}"))
+            };
+            (ExitCode::SUCCESS, files.iter().map(read).collect::<Result<String>>()?, known())
+        }
+        names => {
+            let filter: Vec<String> = std::iter::once("--".to_owned()).chain(names.iter().cloned()).collect();
+            let (status, output) = test::run_collecting(&filter)?;
+            (build::exit_code(status), output, known())
+        }
     };
-    let (status, output) = test::run_collecting(&filter)?;
     results.extend(results::parse(&output));
     let soaks = cases::soaks(&build::root())?;
     let text = page::write(&cases, &tests, &results, &soaks, &page::Where::here());
     std::fs::write(page(), text).with_context(|| format!("failed to write {}", page().display()))?;
     eprintln!("written: {}", page().display());
-    Ok(build::exit_code(status))
+    Ok(code)
 }
 
 #[cfg(test)]
