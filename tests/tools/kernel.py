@@ -1,6 +1,8 @@
 """Talks to a Jupyter server as a browser does: kernels and terminals over HTTP and WebSocket.
 
     kernel.py URL TOKEN start                      print the id of a new kernel
+    kernel.py URL TOKEN open NOTEBOOK              print the id of the new kernel of a notebook
+    kernel.py URL TOKEN interrupt KERNEL           what the stop button does
     kernel.py URL TOKEN run KERNEL CODE            print what the code prints and its result
     kernel.py URL TOKEN send KERNEL CODE           as run, but do not wait for the end
     kernel.py URL TOKEN type LINE UNTIL            type a line in a new terminal, print its screen until UNTIL is seen
@@ -114,6 +116,13 @@ def main():
     url = url.rstrip("/")
     if verb == "start":
         print(post(url, token, "/api/kernels", {"name": "python3"})["id"])
+        return 0
+    if verb == "open":
+        wanted = {"path": rest[0], "name": rest[0], "type": "notebook", "kernel": {"name": "python3"}}
+        print(post(url, token, "/api/sessions", wanted)["kernel"]["id"])
+        return 0
+    if verb == "interrupt":
+        post(url, token, f"/api/kernels/{rest[0]}/interrupt", {})
         return 0
     if verb == "shutdown":
         post(url, token, "/api/shutdown", {})

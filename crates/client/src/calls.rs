@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use interprocess::local_socket::Stream;
 use run::layout::HostDir;
 use wire::{
-    CaptureParams, DaemonInfo, ErrorObject, Frame, Hello, HelloAnswer, PROTOCOL, Request, ResponseFrame,
-    Snapshot, StartParams, StatusParams, StopParams, Text, VerbAnswer, WhyAnswer, WhyParams, code,
+    CaptureParams, DaemonInfo, DetailsAnswer, DetailsParams, ErrorObject, Frame, Hello, HelloAnswer,
+    PROTOCOL, Request, ResponseFrame, Snapshot, StartParams, StatusParams, StopParams, Text, VerbAnswer,
+    WhyAnswer, WhyParams, code,
 };
 
 use crate::changes::{Changes, snapshot_of};
@@ -68,7 +69,7 @@ impl Client {
         locations: &Locations,
         root: Option<&Path>,
     ) -> Result<(Self, Result<Snapshot, CallError>), ConnectError> {
-        let request = Request::Status(StatusParams { root: root.map(Text::from) });
+        let request = Request::Status(of(root));
         let mut client = Self::connect_asking(locations, Some(&request))?;
         let snapshot = client.answer(client.next_id, Some(ANSWER_TIMEOUT), &mut ());
         Ok((client, snapshot))
@@ -163,7 +164,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub fn status(&mut self, root: Option<&Path>) -> Result<Snapshot, CallError> {
-        self.call_within(&Request::Status(StatusParams { root: root.map(Text::from) }), ANSWER_TIMEOUT)
+        self.call_within(&Request::Status(of(root)), ANSWER_TIMEOUT)
     }
 
     /// Has the daemon keep this environment for services (all when `services` is empty) until their next start.
@@ -180,7 +181,27 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub fn subscribe(&mut self, root: Option<&Path>) -> Result<Snapshot, CallError> {
-        self.call_within(&Request::Subscribe(StatusParams { root: root.map(Text::from) }), ANSWER_TIMEOUT)
+        self.call_within(&Request::Subscribe(of(root)), ANSWER_TIMEOUT)
+    }
+
+    /// As [`Client::subscribe`]; JupyterLabs are asked what their kernels do from time to time, and what changes in
+    /// that is a change, too.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn subscribe_with_details(&mut self, root: Option<&Path>) -> Result<Snapshot, CallError> {
+        let params = StatusParams { details: true, ..of(root) };
+        self.call_within(&Request::Subscribe(params), ANSWER_TIMEOUT)
+    }
+
+    /// What is gathered only when somebody asks, of one workspace, by its canonical root, or of all: processes and
+    /// what they use, listening addresses, kernels. Takes as long as a JupyterLab takes to answer, a second at most.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`CallError::Refused`] by a daemon that is older than this request.
+    pub fn details(&mut self, root: Option<&Path>) -> Result<DetailsAnswer, CallError> {
+        let params = DetailsParams { root: root.map(Text::from), services: Vec::new() };
+        self.call_within(&Request::Details(params), ANSWER_TIMEOUT * 5)
     }
 
     /// Every change after [`Client::subscribe`], as it comes.
@@ -369,6 +390,11 @@ impl Client {
         }
         self.kept.push_back(snapshot);
     }
+}
+
+/// The state of one workspace or of all.
+fn of(root: Option<&Path>) -> StatusParams {
+    StatusParams { root: root.map(Text::from), details: false }
 }
 
 /// A waiting call ends by the daemon's own clock; the client's is a net below it, for a daemon that froze.

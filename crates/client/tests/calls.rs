@@ -39,6 +39,7 @@ fn start() -> StartParams {
         refresh_env: false,
         force: false,
         seen_runs: Default::default(),
+        when_idle: false,
     }
 }
 
@@ -80,7 +81,7 @@ fn a_waiting_start_hands_on_what_changes_meanwhile() {
     assert_eq!(later, [2, 3, 4]);
     assert!(client.changes().next_within(Duration::from_millis(10)).unwrap().is_none());
     let asked = fake.asked.lock().unwrap();
-    assert_eq!(asked[1], Request::Subscribe(StatusParams { root: Some("/w".into()) }));
+    assert_eq!(asked[1], Request::Subscribe(StatusParams { root: Some("/w".into()), details: false }));
     assert_eq!(asked[2], Request::Start(start()));
 }
 
@@ -205,6 +206,7 @@ fn a_stop_says_what_it_means() {
         no_wait: true,
         timeout_ms: None,
         force: true,
+        when_idle: false,
         all_processes: true,
     };
     Client::connect(&fake.locations()).unwrap().stop(params.clone(), &mut ()).unwrap();

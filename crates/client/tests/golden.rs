@@ -20,7 +20,7 @@ fn folder() -> PathBuf {
 /// Every method once, with every field filled somewhere.
 fn conversation() -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
-    let root = StatusParams { root: Some("/home/ada/ws".into()) };
+    let root = StatusParams { root: Some("/home/ada/ws".into()), details: false };
     let hello = Hello { protocol: PROTOCOL, client: "pipctl 0.1.0".into() };
     say(&mut lines, Request::Hello(hello), &HelloAnswer { protocol: 1, daemon: daemon() });
     say(&mut lines, Request::Start(start()), &verb(ServiceOutcome::Ready, &[], &[]));
@@ -41,12 +41,15 @@ fn conversation() -> Vec<Vec<u8>> {
         no_wait: false,
         timeout_ms: Some(30_000),
         force: false,
+        when_idle: true,
         all_processes: false,
     };
     let lost = ["a.ipynb: kernel python3 is busy"];
     say(&mut lines, Request::Stop(stop), &verb(ServiceOutcome::Busy, &[], &lost));
     say(&mut lines, Request::Status(root.clone()), &snapshot());
-    say(&mut lines, Request::Subscribe(root), &snapshot());
+    say(&mut lines, Request::Subscribe(StatusParams { details: true, ..root }), &snapshot());
+    let asked = DetailsParams { root: Some("/home/ada/ws".into()), services: vec!["jupyter".into()] };
+    say(&mut lines, Request::Details(asked), &details());
     let about = WhyParams { root: "/home/ada/ws".into(), service: "jupyter".into() };
     say(&mut lines, Request::Why(about), &why());
     let capture = CaptureParams {
@@ -114,6 +117,7 @@ fn start() -> StartParams {
         refresh_env: false,
         force: false,
         seen_runs: Default::default(),
+        when_idle: false,
     }
 }
 
@@ -150,8 +154,65 @@ fn service() -> ServiceView {
             since_ms: Some(1_769_860_000_000),
             service: None,
         }],
+        jupyter: Some(jupyter()),
         log_dir: Some("/home/ada/.local/state/pipd/log".into()),
         warnings: vec!["runs as root: --allow-root".into()],
+    }
+}
+
+fn jupyter() -> JupyterView {
+    JupyterView {
+        at_ms: 1_769_860_801_500,
+        silent: None,
+        kernels: vec![KernelView {
+            id: "5eedc0ff-ee00".into(),
+            name: "python3".into(),
+            notebook: Some("train.ipynb".into()),
+            state: "busy".into(),
+            last_activity_ms: Some(1_769_860_801_400),
+            connections: Some(1),
+            pid: Some(4300),
+            memory_bytes: Some(1_363_148_800),
+        }],
+        terminals: vec![TerminalView { pid: 4400, command: "vim notes.md".into() }],
+        killed: vec![KernelEnd {
+            id: "5eedc0ff-ee00".into(),
+            notebook: Some("train.ipynb".into()),
+            pid: 4290,
+            at_ms: 1_769_860_790_000,
+            cause: ExitCause::Signal(9),
+            out_of_memory: Some(true),
+        }],
+    }
+}
+
+fn details() -> DetailsAnswer {
+    DetailsAnswer {
+        at_ms: 1_769_860_802_000,
+        memory: Some(MemoryView {
+            total_bytes: 17_179_869_184,
+            available_bytes: 2_684_354_560,
+            stalled_percent: Some(0),
+        }),
+        services: vec![ServiceDetails {
+            root: Some("/home/ada/ws".into()),
+            name: "jupyter".into(),
+            run: Some(7),
+            tree: Some(TreeView {
+                at_ms: 1_769_860_801_900,
+                processes: 5,
+                memory_bytes: 1_468_006_400,
+                memory_kind: MemoryKind::Pss,
+                cpu_ms: 12_340,
+                cpu_percent: Some(98),
+                cpu_over_ms: Some(2_000),
+            }),
+            listening: Some(ListeningView {
+                at_ms: 1_769_860_801_900,
+                addresses: vec!["127.0.0.1:8888".into(), "[::1]:8888".into()],
+            }),
+            jupyter: Some(jupyter()),
+        }],
     }
 }
 
@@ -161,11 +222,13 @@ fn named() -> ServiceView {
 }
 
 fn exit(cause: ExitCause) -> ExitView {
+    let cause_is_kill = cause == ExitCause::Signal(9);
     ExitView {
         cause,
         at_ms: 1_769_860_799_000,
         uptime_ms: 3_500,
         asked: false,
+        out_of_memory: (cause_is_kill).then_some(true),
         swept: vec!["python -m ipykernel_launcher".into()],
         left_running: vec!["tmux".into()],
     }
@@ -261,6 +324,7 @@ fn every_released_conversation_is_still_understood() {
                             drop(read::<VerbAnswer>(result))
                         }
                         "status" | "subscribe" => drop(read::<Snapshot>(result)),
+                        "service.details" => drop(read::<DetailsAnswer>(result)),
                         "why" => drop(read::<WhyAnswer>(result)),
                         "daemon.stop" | "daemon.handover" => assert_eq!(result, json!({})),
                         method => panic!("no type for the answer to {method}"),
@@ -324,13 +388,14 @@ fn the_page_shows_the_golden_messages() {
     }
 }
 
-const METHODS: [&str; 10] = [
+const METHODS: [&str; 11] = [
     "hello",
     "start",
     "restart",
     "stop",
     "status",
     "subscribe",
+    "service.details",
     "why",
     "environment.capture",
     "daemon.stop",

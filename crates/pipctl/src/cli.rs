@@ -157,7 +157,7 @@ pub(crate) struct Status {
     /// All workspaces
     #[arg(short, long, conflicts_with = "workspace")]
     pub(crate) all: bool,
-    /// Memory and processor time of each service's processes
+    /// Also processes, memory, processor time, listening addresses and kernels
     #[arg(short, long)]
     pub(crate) long: bool,
     /// Print as JSON

@@ -208,6 +208,7 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         reader: tokio::task::spawn_local(async {}).abort_handle(),
         stuck: Vec::new(),
         dropped_lines: 0,
+        jupyter: None,
         reaped: None,
         looks: 0,
         linked_at: std::time::Instant::now(),

@@ -39,6 +39,8 @@ pub(crate) struct Daemon {
     pub(crate) accept_queues: HashMap<Key, u32>,
     /// The last run of every service that has left its folders behind and is in no configuration now.
     pub(crate) numbers_used: HashMap<Key, RunId>,
+    /// What was seen when somebody asked for more than the snapshot.
+    pub(crate) looks: crate::details::Looks,
     generation: u64,
     published: Option<Rc<Snapshot>>,
     changed: watch::Sender<u64>,
@@ -70,6 +72,7 @@ impl Daemon {
             liveness_due: false,
             accept_queues: HashMap::new(),
             numbers_used: HashMap::new(),
+            looks: crate::details::Looks::default(),
             generation: 0,
             published: None,
             changed: watch::Sender::new(0),
@@ -117,6 +120,7 @@ impl Daemon {
             Input::Probed { key, run, verdict } => self.on_probed(&key, run, verdict),
             Input::LivenessDue => self.on_liveness_due(),
             Input::PortStillTaken { key, run, obstacle } => self.on_port_still_taken(&key, run, obstacle),
+            Input::Heard { key, run, view } => self.on_heard(&key, run, *view),
             Input::Relief { key } => self.step(&key, Event::Unblocked),
             Input::SourceChanged { key } => self.step(&key, Event::SourceChanged),
             Input::Reaped { pid, cause } => self.on_reaped(pid, cause),
@@ -230,6 +234,11 @@ impl Daemon {
         self.published = None;
         self.generation += 1;
         self.changed.send_replace(self.generation);
+    }
+
+    /// Something that readers see is newer, and nobody needs to be told.
+    pub(crate) fn refresh(&mut self) {
+        self.published = None;
     }
 
     /// Tells of every new generation; a slow reader misses steps, never the last one.

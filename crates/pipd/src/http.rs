@@ -8,8 +8,8 @@ use run::log::Probe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longest answer read, in bytes.
-const MAX_ANSWER: usize = 256 << 10;
+/// Longest answer read, in bytes: some ten thousand kernels.
+const MAX_ANSWER: usize = 4 << 20;
 
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]

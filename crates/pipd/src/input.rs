@@ -55,6 +55,8 @@ pub(crate) enum Input {
     LivenessDue,
     /// A service was stopped and its port is still taken, by whom it says.
     PortStillTaken { key: Key, run: RunId, obstacle: crate::service::Obstacle },
+    /// A JupyterLab was asked what its kernels do.
+    Heard { key: Key, run: RunId, view: Box<wire::JupyterView> },
     /// What blocked a service may be gone.
     Relief { key: Key },
     /// A watched file changed.

@@ -13,6 +13,7 @@ mod clock;
 mod companion;
 mod daemon;
 mod dependents;
+mod details;
 mod environment;
 mod http;
 mod input;

@@ -328,6 +328,7 @@ impl Daemon {
             reader,
             stuck: Vec::new(),
             dropped_lines: before.map_or(0, |live| live.dropped_lines),
+            jupyter: before.and_then(|live| live.jupyter.clone()),
             reaped: before.and_then(|live| live.reaped.clone()),
             looks: before.map_or(0, |live| live.looks),
             linked_at: Instant::now(),

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use lifecycle::{Event, Millis, Phase, Restored, RunId};
+use lifecycle::{Event, Millis, Restored, RunId};
 use run::record::DaemonGoal;
 use tracing::info;
 use wire::{
-    CaptureParams, ErrorObject, Goal, Kind, Request, ServiceOutcome, ServiceSpec, StartParams, StopParams,
-    Text, code,
+    CaptureParams, ErrorObject, Goal, Request, ServiceOutcome, ServiceSpec, StartParams, StopParams, Text,
+    code,
 };
 
 use crate::daemon::Daemon;
@@ -37,7 +37,11 @@ impl Daemon {
             Request::Capture(params) => self.recapture(&params, reply),
             Request::DaemonStop => self.end(DaemonGoal::Down, reply),
             Request::DaemonHandover => self.end(DaemonGoal::Handover, reply),
-            Request::Hello(_) | Request::Status(_) | Request::Subscribe(_) | Request::Why(_) => {
+            Request::Hello(_)
+            | Request::Status(_)
+            | Request::Subscribe(_)
+            | Request::Details(_)
+            | Request::Why(_) => {
                 // Answered by the connection itself, without waking the loop.
                 refuse(reply, code::INTERNAL, "this request does not reach the loop".into());
             }
@@ -57,41 +61,28 @@ impl Daemon {
         root: &Text,
         services: &[String],
         seen: &BTreeMap<String, u64>,
-    ) -> Option<Vec<jupyter::Suspect>> {
+    ) -> Option<Vec<jupyter::Lab>> {
         let workspace = self.workspaces.get(&*run::layout::workspace_id(root.as_path()))?;
-        let suspects: Vec<_> = workspace
+        let labs: Vec<_> = workspace
             .services
             .iter()
             .filter(|(name, _)| services.is_empty() || services.iter().any(|asked| **asked == **name))
-            .filter(|(_, service)| service.spec.kind == Kind::Jupyter)
             .filter(|(name, service)| {
                 seen.get(&**name).is_none_or(|&seen| service.core.last_run() <= RunId(seen))
             })
-            .filter(|(_, service)| {
-                matches!(service.core.phase(), Phase::Ready { .. } | Phase::Unhealthy { was_ready: true, .. })
-            })
-            .filter_map(|(name, service)| {
-                Some(jupyter::Suspect {
-                    key: Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) },
-                    port: service.live.as_ref().and_then(|live| live.port).or(service.port)?,
-                    token: workspace.token.clone(),
-                    query: service.scope()?,
-                })
+            .filter_map(|(name, _)| {
+                self.lab(&Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) })
             })
             .collect();
-        if suspects.is_empty() { None } else { Some(suspects) }
+        if labs.is_empty() { None } else { Some(labs) }
     }
 
-    fn weigh(&mut self, request: Request, reply: Reply, suspects: Vec<jupyter::Suspect>) {
+    fn weigh(&mut self, request: Request, reply: Reply, labs: Vec<jupyter::Lab>) {
         let inputs = self.inputs.clone();
         tokio::task::spawn_local(async move {
-            let mut losses = Vec::new();
-            for suspect in suspects {
-                let lost = jupyter::would_lose(&suspect).await;
-                if !lost.is_empty() {
-                    losses.push((suspect.key, lost));
-                }
-            }
+            let lost = futures_util::future::join_all(labs.iter().map(jupyter::would_lose)).await;
+            let losses = labs.into_iter().map(|lab| lab.key).zip(lost).filter(|(_, lost)| !lost.is_empty());
+            let losses = losses.collect();
             let _ = inputs.send(Input::Weighed { request: Box::new(request), reply, losses });
         });
     }
@@ -106,6 +97,7 @@ impl Daemon {
             | Request::Capture(_)
             | Request::Status(_)
             | Request::Subscribe(_)
+            | Request::Details(_)
             | Request::Why(_)
             | Request::DaemonStop
             | Request::DaemonHandover => {
@@ -147,6 +139,9 @@ impl Daemon {
             Ok(found) => found,
             Err(error) => return drop(reply.send(Err(error))),
         };
+        if params.when_idle && !losses.is_empty() {
+            return self.leave_all(&keys, reply, losses);
+        }
         let mut seen = HashMap::new();
         let mut begun = keys.clone();
         begun.retain(|key| !losses.iter().any(|(lost, _)| lost == key));
@@ -183,6 +178,9 @@ impl Daemon {
             Ok(keys) => keys,
             Err(error) => return drop(reply.send(Err(error))),
         };
+        if params.when_idle && !losses.is_empty() {
+            return self.leave_all(&keys, reply, losses);
+        }
         let mut changed = false;
         for key in keys.iter().filter(|key| !losses.iter().any(|(lost, _)| lost == *key)) {
             if let Some(service) = self.service_mut(key) {
@@ -213,6 +211,16 @@ impl Daemon {
             self.settle(group, index, ServiceOutcome::Accepted, Vec::new());
         }
         self.after_record(&id, Vec::new());
+    }
+
+    /// Answers that work would be lost, and does nothing at all.
+    fn leave_all(&mut self, keys: &[Key], reply: Reply, losses: &[(Key, Vec<String>)]) {
+        let Some(id) = keys.first().map(|key| Arc::clone(&key.workspace)) else { return };
+        let group = self.answers.open(id, reply, keys, None, None);
+        for (index, key) in keys.iter().enumerate() {
+            let lost = losses.iter().find(|(lost, _)| lost == key).map(|(_, lost)| lost.clone());
+            self.settle(group, index, ServiceOutcome::Busy, lost.unwrap_or_default());
+        }
     }
 
     /// Opens the group that is answered, and lets the events happen, after the record if it changed.

@@ -37,6 +37,7 @@ impl Daemon {
                         reader,
                         stuck: Vec::new(),
                         dropped_lines: 0,
+                        jupyter: None,
                         reaped: None,
                         looks: 0,
                         linked_at: std::time::Instant::now(),

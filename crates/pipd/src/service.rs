@@ -66,6 +66,8 @@ pub(crate) struct LiveRun {
     pub(crate) stuck: Vec<i32>,
     /// Log lines the disk would not take.
     pub(crate) dropped_lines: u64,
+    /// What a JupyterLab has said last, when somebody wanted to know.
+    pub(crate) jupyter: Option<wire::JupyterView>,
     /// Cause of the end, if this daemon reaped the process itself after its shim died.
     pub(crate) reaped: Option<wire::ExitCause>,
     /// How often it was looked for in vain after its connection ended.
@@ -194,7 +196,14 @@ pub(crate) fn exit_view(exited: &Exited) -> ExitView {
         at_ms: exited.at_ms,
         uptime_ms: exited.uptime_ms,
         asked: exited.asked,
+        // Only what was killed can have been killed for that.
+        out_of_memory: exited.out_of_memory.filter(|_| was_killed(&exited.cause)),
         swept: exited.swept.clone(),
         left_running: exited.left_running.clone(),
     }
+}
+
+fn was_killed(cause: &wire::ExitCause) -> bool {
+    const KILL: i32 = 9;
+    matches!(cause, wire::ExitCause::Signal(KILL)) || *cause == wire::ExitCause::Code(128 + KILL)
 }

@@ -75,6 +75,7 @@ impl Daemon {
             },
             last_exit: service.last_exit.clone(),
             holders: service.obstacle.as_ref().map(|o| o.holders.clone()).unwrap_or_default(),
+            jupyter: live.and_then(|live| live.jupyter.clone()),
             log_dir: host.map(|host| host.workspace(&workspace.id).service(name).logs().as_path().into()),
             warnings: warnings(service),
         }

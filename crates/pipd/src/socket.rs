@@ -194,6 +194,9 @@ async fn take(
             let mut changes = daemon.borrow().changes();
             changes.mark_unchanged();
             respond(answers, &id, Ok(&*of_interest(daemon, &params))).await;
+            if params.details {
+                crate::details::watch(daemon, answers.downgrade());
+            }
             let (daemon, answers) = (Rc::clone(daemon), answers.downgrade());
             tokio::task::spawn_local(async move {
                 let _place = place;
@@ -209,6 +212,14 @@ async fn take(
                     // A burst of changes is one piece of news, and news never takes a twentieth of the daemon's time.
                     tokio::time::sleep(Duration::from_millis(20).max(cost * 20)).await;
                 }
+            });
+        }
+        Request::Details(params) => {
+            let (daemon, answers) = (Rc::clone(daemon), answers.clone());
+            tokio::task::spawn_local(async move {
+                let _place = place;
+                let answer = crate::details::answer(&daemon, &params).await;
+                respond(&answers, &id, Ok(answer)).await;
             });
         }
         Request::Why(params) => {

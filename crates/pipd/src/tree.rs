@@ -1,6 +1,5 @@
 //! The processes of a run, as the daemon needs them: by number, quickly.
 
-use os::process::ProcessInfo;
 use run::tree::{Scope, Tree};
 
 use crate::service::LiveRun;
@@ -18,8 +17,8 @@ pub(crate) fn scope(live: &LiveRun, spare_terminals: bool) -> Scope {
     }
 }
 
-/// What belongs to the run. A process table that cannot be read gives nobody, which proves nothing.
-fn tree(scope: &Scope) -> Tree {
+/// What belongs to the run, and what a person runs in its terminals. A process table that cannot be read gives nobody, which proves nothing.
+pub(crate) fn tree(scope: &Scope) -> Tree {
     let found = if scope.shim.is_some() { run::tree::family(scope) } else { run::tree::members(scope) };
     found.unwrap_or_default()
 }
@@ -27,9 +26,4 @@ fn tree(scope: &Scope) -> Tree {
 /// Members of the run, by number.
 pub(crate) fn pids(scope: &Scope) -> Vec<i32> {
     tree(scope).members.iter().map(|process| process.pid).collect()
-}
-
-/// What a person runs in terminals of the run.
-pub(crate) fn in_terminals(scope: &Scope) -> Vec<ProcessInfo> {
-    tree(scope).left_running
 }

@@ -91,6 +91,24 @@ impl Jupyter {
         self.call(&["start"]).ok().stdout.trim().to_owned()
     }
 
+    /// Opens a notebook, which need not be there, and returns the id of its kernel.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[track_caller]
+    pub fn open(&self, notebook: &str) -> String {
+        self.call(&["open", notebook]).ok().stdout.trim().to_owned()
+    }
+
+    /// Interrupts what a kernel does.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[track_caller]
+    pub fn interrupt(&self, kernel: &str) {
+        self.call(&["interrupt", kernel]).ok();
+    }
+
     /// Runs code in a kernel and returns what it printed, its result last.
     ///
     /// # Panics

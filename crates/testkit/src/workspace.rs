@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use wire::{Phase, ServiceView, Snapshot, WhyAnswer, WorkspaceView};
+use wire::{
+    DetailsAnswer, JupyterView, Phase, ServiceDetails, ServiceView, Snapshot, WhyAnswer, WorkspaceView,
+};
 
 use crate::Sandbox;
 use crate::pipctl::{Finished, finish};
@@ -168,6 +170,29 @@ impl<'a> Workspace<'a> {
     #[track_caller]
     pub fn why(&self, name: &str) -> WhyAnswer {
         self.pipctl(&["why", name, "--json"]).ok().json()
+    }
+
+    /// What is gathered only when somebody asks, of one service, as `status --long --json` tells it.
+    ///
+    /// # Panics
+    /// When `status` fails or knows nothing of that service's processes.
+    #[track_caller]
+    pub fn details(&self, name: &str) -> ServiceDetails {
+        let said: serde_json::Value = self.pipctl(&["status", "--long", "--json"]).json();
+        let details: DetailsAnswer = serde_json::from_value(said["details"].clone()).unwrap();
+        let found = details.services.iter().find(|service| {
+            service.name == name && service.root.as_ref().is_some_and(|root| root.as_path() == self.root)
+        });
+        found.cloned().unwrap_or_else(|| panic!("no details of {name} in {said}"))
+    }
+
+    /// What a JupyterLab says of its kernels and terminals now.
+    ///
+    /// # Panics
+    /// When `name` is no JupyterLab that was ready.
+    #[track_caller]
+    pub fn kernels(&self, name: &str) -> JupyterView {
+        self.details(name).jupyter.unwrap_or_else(|| panic!("{name} is no JupyterLab that was ready"))
     }
 
     /// The lines of a service's log files, oldest first, as the files have them.

@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_request_reads_back_as_it_was_written() {
-        let request = Request::Status(StatusParams { root: Some(Text::from("/w s/ü")) });
+        let request = Request::Status(StatusParams { root: Some(Text::from("/w s/ü")), details: false });
         let line = request_line(7, &request).unwrap();
         assert_eq!(
             std::str::from_utf8(&line).unwrap(),

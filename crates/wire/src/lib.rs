@@ -6,12 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+mod details;
 mod frame;
 mod request;
 mod spec;
 mod text;
 mod view;
 
+pub use details::{
+    DetailsAnswer, DetailsParams, JupyterView, KernelEnd, KernelView, ListeningView, MemoryKind, MemoryView,
+    ServiceDetails, TerminalView, TreeView,
+};
 pub use frame::{
     ErrorObject, Frame, FrameError, MAX_LINE_BYTES, Notification, RequestFrame, ResponseFrame, answer_of,
     code, decode, encode, error_line, notification_line, request_line, response_line,

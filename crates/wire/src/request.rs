@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RunView, ServiceView, Text, WorkspaceSpec};
+use crate::{DetailsParams, RunView, ServiceView, Text, WorkspaceSpec};
 
 /// Protocol versions a peer speaks, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,10 @@ pub enum Request {
     /// [`VerbAnswer`].
     #[serde(rename = "environment.capture")]
     Capture(CaptureParams),
+    /// What is gathered only when somebody asks: processes, memory, listening addresses, kernels. Answer:
+    /// [`crate::DetailsAnswer`].
+    #[serde(rename = "service.details")]
+    Details(DetailsParams),
     /// The timeline of a service. Answer: [`WhyAnswer`].
     #[serde(rename = "why")]
     Why(WhyParams),
@@ -116,6 +120,10 @@ pub struct StartParams {
     /// (0 for none) as it was before the first time. One that has a newer run is not restarted once more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seen_runs: BTreeMap<String, u64>,
+    /// Do nothing at all while work of any of these services would be lost: the answer is then `busy` for each whose
+    /// work it is, and `busy` without a loss for the others. To be asked again until it is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub when_idle: bool,
 }
 
 /// For `stop`.
@@ -135,6 +143,10 @@ pub struct StopParams {
     /// Go on although work in kernels or terminals will be lost.
     #[serde(default)]
     pub force: bool,
+    /// Do nothing at all while work of any of these services would be lost: the answer is then `busy` for each whose
+    /// work it is, and `busy` without a loss for the others. To be asked again until it is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub when_idle: bool,
     /// End also what a person detached from a JupyterLab terminal.
     #[serde(default)]
     pub all_processes: bool,
@@ -158,6 +170,9 @@ pub struct StatusParams {
     /// Canonical path of one workspace; all when absent.
     #[serde(default)]
     pub root: Option<Text>,
+    /// `subscribe`: have what JupyterLabs say of their kernels kept fresh, and be told when that changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub details: bool,
 }
 
 /// For `why`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DependSpec, Kind, Text};
+use crate::{DependSpec, JupyterView, Kind, Text};
 
 /// Everything a reader may want, as of one moment. `generation` rises with every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,9 @@ pub struct ServiceView {
     /// Who holds the port, when somebody else does.
     #[serde(default)]
     pub holders: Vec<HolderView>,
+    /// What a JupyterLab has said of its kernels last, when somebody wanted to know; see `at_ms` for its age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jupyter: Option<JupyterView>,
     /// Folder of its log files.
     #[serde(default)]
     pub log_dir: Option<Text>,
@@ -199,6 +202,9 @@ pub struct ExitView {
     /// It was asked to end.
     #[serde(default)]
     pub asked: bool,
+    /// The system killed it for lack of memory: yes, no, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_memory: Option<bool>,
     /// What was left of its tree and had to be ended, command lines.
     #[serde(default)]
     pub swept: Vec<String>,

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getsid};
 
 use super::sysctl;
-use crate::process::{Liveness, ProcessIdentity, ProcessInfo, split_words};
+use crate::process::{Liveness, ProcessIdentity, ProcessInfo, Usage, split_words};
 
 pub(crate) use super::process_watch::{exit_status, watch};
 
@@ -39,12 +39,49 @@ pub(crate) fn info(pid: i32) -> io::Result<Option<ProcessInfo>> {
         start: record.pbi_start_tvsec * 1_000_000 + record.pbi_start_tvusec,
         uid: record.pbi_uid,
         tty: if record.e_tdev == NO_DEVICE { 0 } else { u64::from(record.e_tdev) },
+        foreground: number(record.e_tpgid),
         state: match record.pbi_status {
             libc::SZOMB => Liveness::Zombie,
             libc::SSTOP => Liveness::Stopped,
             _ => Liveness::Running,
         },
     }))
+}
+
+/// The resident size; the times of children that were reaped are not to be had.
+pub(crate) fn usage(process: &ProcessInfo) -> io::Result<Option<Usage>> {
+    match info(process.pid)? {
+        Some(found) if found.start == process.start => {}
+        Some(_) | None => return Ok(None),
+    }
+    // SAFETY: an all-zero record is a valid value of this plain C struct.
+    let mut record: libc::proc_taskinfo = unsafe { std::mem::zeroed() };
+    match pid_info(process.pid, libc::PROC_PIDTASKINFO, 0, &mut record) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let ticks = u128::from(record.pti_total_user) + u128::from(record.pti_total_system);
+    let (numerator, denominator) = time_base();
+    let cpu_ms = u64::try_from(ticks * numerator / denominator / 1_000_000).unwrap_or(u64::MAX);
+    Ok(Some(Usage { memory: record.pti_resident_size, proportional: false, cpu_ms }))
+}
+
+/// What turns the kernel's clock ticks into nanoseconds.
+fn time_base() -> (u128, u128) {
+    #[expect(deprecated, reason = "the crate that has it now has nothing else we need")]
+    let base = {
+        let mut base = libc::mach_timebase_info { numer: 0, denom: 0 };
+        // SAFETY: the place lives for the call.
+        unsafe { libc::mach_timebase_info(&raw mut base) };
+        base
+    };
+    if base.denom == 0 { (1, 1) } else { (base.numer.into(), base.denom.into()) }
+}
+
+/// The system does not tell.
+pub(crate) fn ignores_hangup(_pid: i32) -> Option<bool> {
+    None
 }
 
 /// Calls `proc_pidinfo`, which writes exactly one `T` or fails.

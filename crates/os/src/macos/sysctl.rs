@@ -23,6 +23,29 @@ pub(crate) fn text(name: &CStr) -> io::Result<String> {
     Ok(String::from_utf8_lossy(bytes).trim_end_matches('\0').trim().to_owned())
 }
 
+/// A value that is a number of four or eight bytes, as `hw.memsize`.
+pub(crate) fn number(name: &CStr) -> io::Result<u64> {
+    let mut buffer = [0_u8; 8];
+    let mut length = buffer.len();
+    // SAFETY: a NUL-terminated name; the buffer is as long as said; nothing is set.
+    check(unsafe {
+        libc::sysctlbyname(
+            name.as_ptr(),
+            buffer.as_mut_ptr().cast(),
+            &raw mut length,
+            std::ptr::null_mut(),
+            0,
+        )
+    })?;
+    match length {
+        4 => {
+            let [a, b, c, d, ..] = buffer;
+            Ok(u32::from_ne_bytes([a, b, c, d]).into())
+        }
+        _ => Ok(u64::from_ne_bytes(buffer)),
+    }
+}
+
 /// The arguments of a process as the kernel keeps them: their count, the program's path, arguments, environment.
 pub(crate) fn arguments(pid: i32) -> io::Result<Vec<u8>> {
     let mut most = [0_u8; size_of::<libc::c_int>()];

@@ -1,6 +1,50 @@
-//! Giving memory back that an idle process does not need.
+//! How much memory there is, and giving back what an idle process does not need.
+
+use std::io;
 
 use crate::sys;
+
+/// The memory of this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// All of it, in bytes.
+    pub total: u64,
+    /// What programs could still get without anything being swapped out, in bytes.
+    pub available: u64,
+    /// For how much of the last ten seconds something waited for memory, in percent; `None` where the system does
+    /// not tell.
+    pub stalled: Option<u32>,
+}
+
+/// A limit on the memory of a group of processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// In bytes.
+    pub limit: u64,
+    /// What counts against it and could not simply be dropped, in bytes.
+    pub used: u64,
+}
+
+/// The memory of this machine.
+///
+/// # Errors
+/// What the system says.
+pub fn machine() -> io::Result<Machine> {
+    sys::memory::machine()
+}
+
+/// Of the groups with a limit that a process is in, the one with the least left; `None` when there is none.
+#[must_use]
+pub fn group(pid: i32) -> Option<Group> {
+    sys::memory::group(pid)
+}
+
+/// How often the system has killed a process of this one's group for memory, since the group was made; `None` where it
+/// does not tell.
+#[must_use]
+pub fn kills(pid: i32) -> Option<u64> {
+    sys::memory::kills(pid)
+}
 
 /// Lets go of what only the busy past needed: free heap, and the mapping of program text that is not being
 /// executed. Nothing is lost; what is needed again is mapped again from the page cache, at the cost of a few
@@ -11,6 +55,12 @@ pub fn rest() {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn this_machine_has_memory() {
+        let machine = super::machine().unwrap();
+        assert!(machine.available > 0 && machine.available <= machine.total, "{machine:?}");
+    }
+
     #[test]
     fn life_goes_on_after_a_rest() {
         let before: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();

@@ -67,6 +67,8 @@ pub struct ProcessInfo {
     pub uid: u32,
     /// Its controlling terminal as a device number, 0 for none.
     pub tty: u64,
+    /// The process group that has its controlling terminal now; no group's number where it has none.
+    pub foreground: i32,
     /// What it is doing; never [`Liveness::Gone`].
     pub state: Liveness,
 }
@@ -202,6 +204,33 @@ pub fn program(pid: i32) -> Option<PathBuf> {
 #[must_use]
 pub fn started_ms(process: &ProcessInfo) -> Option<i64> {
     sys::process::started_ms(process)
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// Pages shared with others are counted in parts, so that a sum counts each page once. Else `memory` is the
+    /// resident size, in which every process counts what it shares.
+    pub proportional: bool,
+    /// Processor time of all its threads and of the children it has reaped, in milliseconds.
+    pub cpu_ms: u64,
+}
+
+/// What a process uses; `None` when it has ended or its number is another's by now.
+///
+/// # Errors
+/// What the system says.
+pub fn usage(process: &ProcessInfo) -> io::Result<Option<Usage>> {
+    sys::process::usage(process)
+}
+
+/// Whether a process lives on when its terminal is hung up, because it ignores that; `None` where the system does
+/// not tell.
+#[must_use]
+pub fn ignores_hangup(pid: i32) -> Option<bool> {
+    sys::process::ignores_hangup(pid)
 }
 
 /// The name of a user, or the number when nobody knows one.

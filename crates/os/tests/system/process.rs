@@ -167,3 +167,22 @@ fn users_have_names() {
     assert_eq!(process::user_name(0), "root");
     assert_eq!(process::user_name(4_000_000_001), "uid 4000000001");
 }
+
+#[test]
+fn what_a_process_uses_is_its_own() {
+    let own = process::info(std::process::id().cast_signed()).unwrap().unwrap();
+    let used = process::usage(&own).unwrap().unwrap();
+    assert!(used.memory > 100 << 10, "{used:?}");
+    let earlier = process::ProcessInfo { start: own.start - 1, ..own };
+    assert_eq!(process::usage(&earlier).unwrap(), None);
+}
+
+#[test]
+fn who_ignores_a_hangup_is_told() {
+    let Some(own) = process::ignores_hangup(std::process::id().cast_signed()) else { return };
+    let mut child = Command::new("/bin/sh").args(["-c", "trap '' HUP; exec sleep 1000"]).spawn().unwrap();
+    assert!(!own);
+    until("the trap", || process::ignores_hangup(pid_of(&child)).filter(|ignores| *ignores));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

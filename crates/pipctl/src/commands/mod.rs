@@ -14,7 +14,6 @@ mod start;
 mod status;
 mod stop;
 mod url;
-mod usage;
 pub(crate) mod uses;
 pub(crate) mod version;
 mod why;

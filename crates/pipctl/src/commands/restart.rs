@@ -36,6 +36,7 @@ pub(crate) fn run(
         no_wait: args.waiting.no_wait,
         timeout_ms: args.waiting.timeout_ms(),
         refresh_env: args.env,
+        when_idle: false,
         force: args.force,
         seen_runs: BTreeMap::new(),
     };

@@ -30,6 +30,7 @@ pub(crate) fn run(
         no_wait: args.waiting.no_wait,
         timeout_ms: args.waiting.timeout_ms(),
         refresh_env: false,
+        when_idle: false,
         force: false,
         seen_runs: BTreeMap::new(),
     };

@@ -1,11 +1,13 @@
 //! `pipctl status`: what the daemon publishes. Starts nothing, reads no configuration.
 
-use client::{ConnectError, Locations};
-use serde::Serialize;
-use wire::{DaemonInfo, Goal, Phase, ServiceView, Snapshot, WorkspaceView};
+use std::path::Path;
 
+use client::{CallError, Client, ConnectError, Locations};
+use serde::Serialize;
+use wire::{DaemonInfo, DetailsAnswer, Goal, Phase, ServiceView, Snapshot, WorkspaceView, code};
+
+use super::find;
 use super::uses::{self, Uses};
-use super::{find, usage};
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
@@ -22,6 +24,9 @@ struct Running<'a> {
     /// With `--long`: what services use and pipd does not run, and whether it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     uses: Option<&'a Uses>,
+    /// With `--long`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a DetailsAnswer>,
 }
 
 /// `--json` without one.
@@ -52,20 +57,24 @@ pub(crate) fn run(
         here => find::root(here, surroundings).ok().map(|root| root.path),
     };
     let locations = surroundings.locations()?;
-    let (client, snapshot) = match client::Client::connect_for_status(&locations, root.as_deref()) {
+    let (mut client, snapshot) = match Client::connect_for_status(&locations, root.as_deref()) {
         Ok((client, snapshot)) => (client, snapshot?),
         Err(error) => return not_running(&error, &locations, args.json, terminal),
     };
     let exit = snapshot.workspaces.iter().map(exit_of).fold(Exit::Ok, Exit::worst);
+    let details = if args.long { details(&mut client, root.as_deref(), terminal)? } else { None };
     if args.json {
         let uses = args.long.then(|| uses::of(&snapshot, true));
-        let running =
-            Running { running: true, daemon: client.daemon(), snapshot: &snapshot, uses: uses.as_ref() };
-        terminal.print_json(&running)?;
+        terminal.print_json(&Running {
+            running: true,
+            daemon: client.daemon(),
+            snapshot: &snapshot,
+            uses: uses.as_ref(),
+            details: details.as_ref(),
+        })?;
         return Ok(exit);
     }
     let uses = uses::of(&snapshot, args.long);
-    let usages = args.long.then(|| usage::of(&snapshot));
     let text = if snapshot.workspaces.is_empty() {
         match &root {
             Some(root) => format!(
@@ -76,10 +85,26 @@ pub(crate) fn run(
             None => render::list(&snapshot),
         }
     } else {
-        render::snapshot(&snapshot, usages.as_ref(), &uses, now_ms())
+        render::snapshot(&snapshot, details.as_ref(), &uses, now_ms())
     };
     terminal.print(&text)?;
     Ok(exit)
+}
+
+/// What costs more than a glance; `None` from a daemon that does not know the question.
+fn details(
+    client: &mut Client,
+    root: Option<&Path>,
+    terminal: &mut Terminal<'_>,
+) -> Result<Option<DetailsAnswer>, Failure> {
+    match client.details(root) {
+        Ok(details) => Ok(Some(details)),
+        Err(CallError::Refused(refusal)) if refusal.code == code::METHOD_NOT_FOUND => {
+            terminal.tell("the pipd that runs is too old to tell more; put the new one in its place: pipctl daemon restart\n");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn not_running(

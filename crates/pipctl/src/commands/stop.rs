@@ -25,6 +25,7 @@ pub(crate) fn run(
         services: args.services.clone(),
         no_wait: args.waiting.no_wait,
         timeout_ms: args.waiting.timeout_ms(),
+        when_idle: false,
         force: args.force,
         all_processes: args.all_processes,
     };

@@ -1,6 +1,7 @@
 //! From wire types to text. Pure: no clock, no file, no terminal. Styles are written as escapes; the stream
 //! strips them where they do not belong.
 
+mod details;
 mod doctor;
 mod holder;
 mod list;
@@ -18,7 +19,7 @@ mod why;
 pub(crate) use doctor::doctor;
 pub(crate) use holder::holder as holder_line;
 pub(crate) use list::list;
-pub(crate) use status::{Usage, Usages, snapshot};
+pub(crate) use status::snapshot;
 pub(crate) use table::plain;
 pub(crate) use verb::{Verb, answer, notes};
 pub(crate) use why::why;

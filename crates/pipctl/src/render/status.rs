@@ -1,32 +1,21 @@
 //! `pipctl status`.
 
-use std::collections::HashMap;
-
-use wire::{Goal, Phase, ServiceView, Snapshot, WorkspaceView};
+use wire::{DetailsAnswer, Goal, Owner, Phase, ServiceView, Snapshot, WorkspaceView};
 
 use super::holder::{holder, unnamed};
 use super::style::{BAD, FAINT, GOOD, LINK, STRONG, Styled, WAITING, phase_style, phase_word};
 use super::table::{Cell, Table, plain};
-use super::{arrow, last_exit, pid};
+use super::{arrow, details, last_exit, pid};
 use crate::clock::{between, span};
 use crate::commands::uses::{Use, Uses};
 
-/// What the processes of a service use, by the pid of the service.
-pub(crate) type Usages = HashMap<i32, Usage>;
-
-/// What the processes of one service use.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    /// How many there are.
-    pub(crate) processes: usize,
-    /// Resident memory, in bytes.
-    pub(crate) memory: u64,
-    /// Processor time, in milliseconds.
-    pub(crate) cpu_ms: u64,
-}
-
 /// Every workspace, each under its folder.
-pub(crate) fn snapshot(snapshot: &Snapshot, usages: Option<&Usages>, uses: &Uses, now_ms: i64) -> String {
+pub(crate) fn snapshot(
+    snapshot: &Snapshot,
+    details: Option<&DetailsAnswer>,
+    uses: &Uses,
+    now_ms: i64,
+) -> String {
     let mut text = String::new();
     for (index, view) in snapshot.workspaces.iter().enumerate() {
         if index > 0 {
@@ -34,21 +23,22 @@ pub(crate) fn snapshot(snapshot: &Snapshot, usages: Option<&Usages>, uses: &Uses
         }
         let root = view.root.as_ref().map_or_else(|| view.id.clone(), |root| plain(&root.to_string_lossy()));
         text.push_str(&format!("{}\n", Styled(root, STRONG)));
-        text.push_str(&workspace(view, usages, now_ms));
+        text.push_str(&workspace(view, details, now_ms));
         text.push_str(&outside(view, uses));
     }
     text.push_str(&warnings(&snapshot.warnings));
+    text.push_str(&details.map(details::machine).unwrap_or_default());
     text
 }
 
 /// One workspace: a row for each service, and below it what a person should know of it.
-pub(crate) fn workspace(view: &WorkspaceView, usages: Option<&Usages>, now_ms: i64) -> String {
+pub(crate) fn workspace(view: &WorkspaceView, details: Option<&DetailsAnswer>, now_ms: i64) -> String {
     if view.services.is_empty() {
         return format!("{}{}", Styled("no services\n", FAINT), warnings(&view.warnings));
     }
     let mut heading = vec!["SERVICE", "STATE", "PID", "UPTIME"];
-    if usages.is_some() {
-        heading.extend(["PROCS", "MEMORY", "CPU"]);
+    if details.is_some() {
+        heading.extend(["OWNER", "RESTARTS", "PROCS", "MEMORY", "CPU"]);
     }
     heading.push("URL");
     let mut table = Table::with_heading(&heading);
@@ -59,19 +49,21 @@ pub(crate) fn workspace(view: &WorkspaceView, usages: Option<&Usages>, now_ms: i
             pid(service.pid).into(),
             uptime(service, now_ms).into(),
         ];
-        if let Some(usages) = usages {
-            match service.pid.and_then(|pid| usages.get(&pid)) {
-                Some(usage) => cells.extend([
-                    usage.processes.to_string().into(),
-                    size(usage.memory).into(),
-                    span(usage.cpu_ms).into(),
-                ]),
-                None => cells.extend(["-".into(), "-".into(), "-".into()]),
-            }
+        let more = details.map(|answer| details::of(answer, view, service));
+        if let Some(more) = more {
+            cells.extend([owner(service.owner).into(), service.restarts.to_string().into()]);
+            cells.extend(details::columns(more));
         }
         cells.push(Cell::new(address(service), LINK));
         table.row(cells);
         for line in below(service, now_ms) {
+            table.line(line);
+        }
+        let lines = match more {
+            Some(more) => details::lines(more, now_ms),
+            None => details::kernels_in_short(service, now_ms).into_iter().collect(),
+        };
+        for line in lines {
             table.line(line);
         }
     }
@@ -175,14 +167,10 @@ fn warning_line(indent: usize, warning: &str) -> String {
     format!("{:indent$}{} {}", "", Styled("warning:", WAITING), plain(warning))
 }
 
-/// Bytes for people: `812 KiB`, `41 MiB`, `1.4 GiB`.
-fn size(bytes: u64) -> String {
-    const KIB: u64 = 1 << 10;
-    const MIB: u64 = 1 << 20;
-    const GIB: u64 = 1 << 30;
-    match bytes {
-        0..MIB => format!("{} KiB", bytes / KIB),
-        MIB..GIB => format!("{} MiB", bytes / MIB),
-        _ => format!("{}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB),
+fn owner(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Managed => "managed",
+        Owner::External => "external",
+        Owner::Foreign => "foreign",
     }
 }

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use wire::{ServiceView, Snapshot, VerbAnswer, WhyAnswer, WorkspaceSpec, WorkspaceView};
 
-use super::{Usage, Usages, Verb};
+use super::Verb;
 use crate::commands::uses::Uses;
 
 /// 2026-01-31T12:00:00Z
@@ -104,11 +104,42 @@ fn status_of_several_workspaces_with_warnings() {
 
 #[test]
 fn status_long() {
-    let usages: Usages =
-        [(4211, Usage { processes: 5, memory: 412 << 20, cpu_ms: 12_345 })].into_iter().collect();
-    let services = vec![jupyter(json!({})), service(json!({"phase": "down", "goal": "down"}))];
+    let details: wire::DetailsAnswer = serde_json::from_value(json!({
+        "at_ms": NOW,
+        "memory": {"total_bytes": 16_u64 << 30, "available_bytes": 5_u64 << 29, "stalled_percent": 3},
+        "services": [{"root": "/home/ada/ws", "name": "jupyter", "run": 7,
+            "tree": {"at_ms": NOW, "processes": 5, "memory_bytes": 412 << 20, "memory_kind": "pss",
+                "cpu_ms": 12_345, "cpu_percent": 98, "cpu_over_ms": 2_000},
+            "listening": {"at_ms": NOW, "addresses": ["127.0.0.1:8888", "[::1]:8888"]},
+            "jupyter": told()}],
+    }))
+    .unwrap();
+    let services = vec![jupyter(json!({"restarts": 2})), service(json!({"phase": "down", "goal": "down"}))];
     let snapshot = Snapshot { workspaces: vec![view(services)], ..Snapshot::default() };
-    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, Some(&usages), &Uses::new(), NOW)));
+    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, Some(&details), &Uses::new(), NOW)));
+}
+
+/// What a JupyterLab said three seconds ago.
+fn told() -> Value {
+    json!({"at_ms": NOW - 3_000,
+        "kernels": [
+            {"id": "5eedc0ffee", "name": "python3", "notebook": "größe/train.ipynb", "state": "busy",
+                "last_activity_ms": NOW - 70_000, "connections": 1, "pid": 4300, "memory_bytes": 1300 << 20},
+            {"id": "0123456789", "name": "ir", "state": "idle"}],
+        "terminals": [{"pid": 4400, "command": "vim \u{1b}[2J"}]})
+}
+
+#[test]
+fn status_with_kernels_that_were_asked_for_before() {
+    let mut silent = told();
+    merge(&mut silent, json!({"silent": "JupyterLab did not answer within 1 s"}));
+    let services = vec![
+        jupyter(json!({"jupyter": told()})),
+        jupyter(json!({"name": "hung", "jupyter": silent})),
+        jupyter(json!({"name": "empty", "jupyter": {"at_ms": NOW}})),
+    ];
+    let snapshot = Snapshot { workspaces: vec![view(services)], ..Snapshot::default() };
+    insta::assert_snapshot!(plain(&super::snapshot(&snapshot, None, &Uses::new(), NOW)));
 }
 
 fn answer(results: Value) -> VerbAnswer {

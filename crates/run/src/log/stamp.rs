@@ -45,6 +45,17 @@ impl Stamp {
     }
 
     /// Reads what [`Stamp::text`] wrote.
+    /// Reads what others write: `2026-11-22T18:07:59Z`, with up to nine digits after the seconds.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let text = text.strip_suffix('Z')?;
+        let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        if fraction.len() > 9 {
+            return None;
+        }
+        Self::parse(format!("{seconds}.{fraction:0<9}Z").as_bytes())
+    }
+
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let text: &[u8; STAMP_BYTES] = text.try_into().ok()?;
         let shape = b"dddd-dd-ddTdd:dd:dd.dddddddddZ";
@@ -135,6 +146,20 @@ mod tests {
             let stamp = Stamp(day * DAY * NANOS + 1);
             assert_eq!(Stamp::parse(&stamp.text()), Some(stamp));
         }
+    }
+
+    #[test]
+    fn others_write_fewer_digits() {
+        let at = Stamp(1_795_370_879_000_000_000);
+        for (text, ns) in [
+            ("2026-11-22T18:07:59Z", 0),
+            ("2026-11-22T18:07:59.5Z", 500_000_000),
+            ("2026-11-22T18:07:59.123456Z", 123_456_000),
+        ] {
+            assert_eq!(Stamp::read(text), Some(Stamp(at.0 + ns)), "{text}");
+        }
+        assert_eq!(Stamp::read("2026-11-22T18:07:59+00:00"), None);
+        assert_eq!(Stamp::read("2026-11-22T18:07:59.0123456789Z"), None);
     }
 
     #[test]
