@@ -36,7 +36,6 @@ pub(crate) struct Daemon {
     pub(crate) nofile: Option<(u64, u64)>,
     /// Whether the next liveness tick is already ordered.
     pub(crate) liveness_due: bool,
-    pub(crate) accept_queues: HashMap<Key, u32>,
     /// The last run of every service that has left its folders behind and is in no configuration now.
     pub(crate) numbers_used: HashMap<Key, RunId>,
     /// What was seen when somebody asked for more than the snapshot.
@@ -70,7 +69,6 @@ impl Daemon {
             told_state_dir: std::env::var_os("PIPD_STATE_DIR").map(wire::Text::from),
             nofile: None,
             liveness_due: false,
-            accept_queues: HashMap::new(),
             numbers_used: HashMap::new(),
             looks: crate::details::Looks::default(),
             generation: 0,

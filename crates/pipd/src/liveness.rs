@@ -1,13 +1,14 @@
 //! The slow look at what is ready: no log lines, no user code. A listener that is gone or whose accept queue
 //! stands still is a reason to ask; nothing else is.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lifecycle::Phase;
 
 use crate::companion::examine;
 use crate::daemon::Daemon;
-use crate::input::Input;
+use crate::input::{Input, Key};
 
 /// How often, while anything that serves is ready.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -26,33 +27,41 @@ impl Daemon {
         });
     }
 
+    /// All that an idle daemon does, every time: it is kept to a few small steps over the services, so that little of
+    /// this program has to be in memory for it.
     pub(crate) fn on_liveness_due(&mut self) {
         self.liveness_due = false;
         let Ok(listeners) = os::ports::all_listeners() else { return self.order_liveness() };
         let mut anybody = false;
-        for key in self.keys() {
-            let Some(service) = self.service(&key) else { continue };
-            let Phase::Ready { run, .. } = *service.core.phase() else { continue };
-            let Some(target) = self.target(&key).filter(|_| service.probed()) else { continue };
-            anybody = true;
-            let queues: Vec<_> =
-                listeners.iter().filter(|l| l.addr.port() == target.port).map(|l| l.accept_queue).collect();
-            let waiting = queues.iter().flatten().copied().max();
-            let suspicious = match waiting {
-                // Where the system does not tell, the question is the only way.
-                None => true,
-                Some(0) => false,
-                Some(now) => self.accept_queues.get(&key).is_some_and(|&before| before > 0 && now >= before),
-            };
-            self.accept_queues.insert(key.clone(), waiting.unwrap_or_default());
-            if suspicious {
-                let inputs = self.inputs.clone();
-                tokio::task::spawn_local(async move {
-                    // Without a death among its members only a missing listener proves anything.
-                    let verdict = examine(&target, &Default::default(), &[], SystemTime::now()).await;
-                    let _ = inputs.send(Input::Probed { key, run, verdict });
-                });
+        let mut suspects = Vec::new();
+        for workspace in self.workspaces.values_mut() {
+            for (name, service) in workspace.services.iter_mut() {
+                let Phase::Ready { run, .. } = *service.core.phase() else { continue };
+                let Some(port) = service.probed_port() else { continue };
+                anybody = true;
+                let queues = listeners.iter().filter(|listener| listener.addr.port() == port);
+                let waiting = queues.filter_map(|listener| listener.accept_queue).max();
+                let before = std::mem::replace(&mut service.accept_queue, waiting.unwrap_or_default());
+                let suspicious = match waiting {
+                    // Where the system does not tell, the question is the only way.
+                    None => true,
+                    Some(0) => false,
+                    Some(now) => before > 0 && now >= before,
+                };
+                if suspicious {
+                    let key = Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) };
+                    suspects.push((key, run));
+                }
             }
+        }
+        for (key, run) in suspects {
+            let Some(target) = self.target(&key) else { continue };
+            let inputs = self.inputs.clone();
+            tokio::task::spawn_local(async move {
+                // Without a death among its members only a missing listener proves anything.
+                let verdict = examine(&target, &Default::default(), &[], SystemTime::now()).await;
+                let _ = inputs.send(Input::Probed { key, run, verdict });
+            });
         }
         if anybody {
             self.order_liveness();

@@ -41,6 +41,8 @@ pub(crate) struct Service {
     pub(crate) last_words: Vec<String>,
     /// Why it is unhealthy.
     pub(crate) complaint: Option<String>,
+    /// Connections that waited to be accepted when that was last looked at.
+    pub(crate) accept_queue: u32,
     /// What runs beside it in its present phase.
     pub(crate) companion: Companion,
     /// When the last attempt at a run was made.
@@ -113,6 +115,7 @@ impl Service {
             last_exit: None,
             last_words: Vec::new(),
             complaint: None,
+            accept_queue: 0,
             companion: Companion::default(),
             spawned_at: SystemTime::UNIX_EPOCH,
         }
@@ -146,6 +149,12 @@ impl Service {
 
     pub(crate) fn probed(&self) -> bool {
         self.policy.probed
+    }
+
+    /// The port at which its live run is to be asked, if it is to be asked.
+    pub(crate) fn probed_port(&self) -> Option<u16> {
+        let live = self.live.as_ref().filter(|_| self.probed())?;
+        live.port.or(self.port)
     }
 
     /// Whose processes are this service's now.

@@ -12,6 +12,8 @@ const HEADER: usize = 16;
 const REQUEST: usize = HEADER + 56;
 /// Bytes of an answer after its header that are read: `struct inet_diag_msg`.
 const ANSWER: usize = 72;
+/// Longest datagram of answers, in bytes: the kernel fills a page, or this much where pages are larger.
+const DATAGRAM: usize = 8 << 10;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const TCP_LISTEN: u32 = 10;
 
@@ -26,7 +28,7 @@ pub(super) fn listeners(port: Option<u16>) -> io::Result<Vec<Listener>> {
     for family in [libc::AF_INET, libc::AF_INET6] {
         send(netlink.as_raw_fd(), &request(family, port), MsgFlags::empty())?;
         // The answer is there when send returns; a sandbox that swallowed the question must not hang us.
-        let mut buffer = [0_u8; 16 * 1024];
+        let mut buffer = [0_u8; DATAGRAM];
         loop {
             let read = recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
             if collect(&buffer[..read], port, &mut found)? {
