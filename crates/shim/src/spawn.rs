@@ -38,6 +38,8 @@ pub(crate) fn first(mut beginning: Beginning) -> Result<Option<Shim>, BeginError
             let started = Report::Started { pid: main.identity.pid, at_ms: main.started_ms };
             beginning.clients.tell(&started);
             beginning.clients.set_news(vec![started]);
+            // A restart waits for this record.
+            record::prepare(&beginning.dir.exited());
             let kills = Kills::now();
             let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);
             output.log.set_note(Note { kills_before: kills.before(), asked: false }.pack());
