@@ -138,6 +138,7 @@ fn service() -> ServiceView {
         run: Some(7),
         pid: Some(4211),
         shim_pid: Some(4210),
+        shim_version: Some("0.0.9".into()),
         started_ms: Some(1_769_860_800_000),
         port: Some(8888),
         address: Some("http://127.0.0.1:8888/lab".into()),

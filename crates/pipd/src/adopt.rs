@@ -204,6 +204,7 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         main: None,
         started_ms: None,
         replaced_shim: false,
+        other_release: None,
         orders,
         reader: tokio::task::spawn_local(async {}).abort_handle(),
         stuck: Vec::new(),

@@ -324,6 +324,7 @@ impl Daemon {
             main: started.as_ref().map(|started| started.main.clone()),
             started_ms: started.as_ref().map(|started| started.at_ms),
             replaced_shim: replacement,
+            other_release: None,
             orders,
             reader,
             stuck: Vec::new(),

@@ -33,6 +33,7 @@ impl Daemon {
                         main: None,
                         started_ms: None,
                         replaced_shim: false,
+                        other_release: None,
                         orders,
                         reader,
                         stuck: Vec::new(),
@@ -65,11 +66,12 @@ impl Daemon {
             return debug!(%key, ?run, ?report, "report of an older run");
         }
         match report {
-            Report::Hello { shim_pid, replacement, .. } => {
+            Report::Hello { shim_pid, replacement, release, .. } => {
                 // While a shim is connected its number is its own: asked once, when it was made.
                 if live.shim.as_ref().is_none_or(|shim| shim.pid != shim_pid) {
                     live.shim = ProcessIdentity::of(shim_pid).ok().flatten();
                 }
+                live.other_release = (release != env!("CARGO_PKG_VERSION")).then(|| release.into_boxed_str());
                 if replacement && !std::mem::replace(&mut live.replaced_shim, true) {
                     self.attend_anew(key);
                 }

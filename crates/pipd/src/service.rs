@@ -61,6 +61,8 @@ pub(crate) struct LiveRun {
     pub(crate) started_ms: Option<i64>,
     /// A replacement shim is not the parent of the service: its tree is found by marker.
     pub(crate) replaced_shim: bool,
+    /// The release its shim is of, when it is not the daemon's.
+    pub(crate) other_release: Option<Box<str>>,
     /// To the shim; dropping it ends the connection.
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     pub(crate) reader: AbortHandle,

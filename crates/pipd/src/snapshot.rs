@@ -64,6 +64,7 @@ impl Daemon {
             run: service.core.run().map(|run| run.0),
             pid: live.and_then(|live| live.main.as_ref()).map(|main| main.pid),
             shim_pid: live.and_then(|live| live.shim.as_ref()).map(|shim| shim.pid),
+            shim_version: live.and_then(|live| live.other_release.as_deref()).map(str::to_owned),
             started_ms: live.and_then(|live| live.started_ms),
             port,
             address,

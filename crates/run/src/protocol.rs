@@ -61,6 +61,9 @@ pub enum Report {
         /// It took over from a shim that died: it is not the service's parent.
         #[serde(default)]
         replacement: bool,
+        /// The release it is of.
+        #[serde(default)]
+        release: String,
     },
     /// The service executes. Repeated after each `hello` while it lives.
     Started {

@@ -52,7 +52,8 @@ impl Clients {
     /// With the connection that was inherited, if one was.
     pub(crate) fn new(run: u64, replacement: bool, inherited: Option<UnixStream>) -> Self {
         let shim_pid = i32::try_from(std::process::id()).unwrap_or(0);
-        let hello = Report::Hello { version: VERSION, run, shim_pid, replacement };
+        let release = env!("CARGO_PKG_VERSION").to_owned();
+        let hello = Report::Hello { version: VERSION, run, shim_pid, replacement, release };
         let mut clients =
             Self { hello, listener: None, deaf_until: None, connections: VecDeque::new(), news: Vec::new() };
         if let Some(stream) = inherited {

@@ -71,6 +71,9 @@ pub struct ServiceView {
     /// The shim that is that process's parent.
     #[serde(default)]
     pub shim_pid: Option<i32>,
+    /// The release that shim is of, when it is not the daemon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shim_version: Option<String>,
     /// When the present run was started, milliseconds since the Unix epoch.
     #[serde(default)]
     pub started_ms: Option<i64>,

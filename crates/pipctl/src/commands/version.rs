@@ -1,7 +1,9 @@
-//! `pipctl version`: of this program and of the daemon that runs.
+//! `pipctl version`: of this program, of the daemon that runs and of the shims it looks after.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wire::DaemonInfo;
+use wire::{DaemonInfo, Snapshot};
 
 use super::find;
 use crate::cli;
@@ -15,8 +17,18 @@ pub(crate) const OWN: &str = env!("CARGO_PKG_VERSION");
 struct Versions<'a> {
     pipctl: &'a str,
     pipd: Option<&'a DaemonInfo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shims: Vec<Shims>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+}
+
+/// The shims of one release.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Shims {
+    version: String,
+    /// How many services they are the parents of.
+    services: usize,
 }
 
 pub(crate) fn run(
@@ -25,13 +37,17 @@ pub(crate) fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
     // Which version does not answer is worth knowing too: an unreachable daemon is no failure here.
-    let (daemon, message) = match find::daemon_if_any(surroundings) {
-        Ok(Some(client)) => (Some(client.daemon().clone()), None),
-        Ok(None) => (None, Some("pipd is not running".to_owned())),
-        Err(failure) => (None, Some(failure.message)),
+    let (daemon, shims, message) = match find::daemon_if_any(surroundings) {
+        Ok(Some(mut client)) => {
+            let daemon = client.daemon().clone();
+            let shims = client.status(None).map(|snapshot| shims(&snapshot, &daemon.version));
+            (Some(daemon), shims.unwrap_or_default(), None)
+        }
+        Ok(None) => (None, Vec::new(), Some("pipd is not running".to_owned())),
+        Err(failure) => (None, Vec::new(), Some(failure.message)),
     };
     if args.json {
-        let versions = Versions { pipctl: OWN, pipd: daemon.as_ref(), message: message.as_deref() };
+        let versions = Versions { pipctl: OWN, pipd: daemon.as_ref(), shims, message: message.as_deref() };
         terminal.print_json(&versions)?;
         return Ok(Exit::Ok);
     }
@@ -40,14 +56,40 @@ pub(crate) fn run(
         (Some(daemon), _) => {
             text.push_str(&describe(daemon));
             text.push('\n');
+            for shims in &shims {
+                let s = if shims.services == 1 { "" } else { "s" };
+                text.push_str(&format!("shims {} ({} service{s})\n", shims.version, shims.services));
+            }
             if let Some(hint) = difference(daemon) {
                 text.push_str(&format!("{hint}\n"));
+            }
+            if shims.iter().any(|shims| shims.version != daemon.version) {
+                text.push_str(&format!(
+                    "shims of another release are understood; a service gets one of {} when it is next restarted: \
+                     pipctl restart\n",
+                    daemon.version
+                ));
             }
         }
         (None, message) => text.push_str(&format!("{}\n", message.unwrap_or_default())),
     }
     terminal.print(&text)?;
     Ok(Exit::Ok)
+}
+
+/// By release, the newest last.
+fn shims(snapshot: &Snapshot, daemon: &str) -> Vec<Shims> {
+    let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+    let services = snapshot.workspaces.iter().flat_map(|view| &view.services);
+    for service in services.filter(|service| service.shim_pid.is_some()) {
+        let version = match service.shim_version.as_deref() {
+            None => daemon,
+            Some("") => "unknown",
+            Some(version) => version,
+        };
+        *counted.entry(version).or_default() += 1;
+    }
+    counted.into_iter().map(|(version, services)| Shims { version: version.to_owned(), services }).collect()
 }
 
 /// `pipd 0.1.0 (pid 123, /path/pipd)`
