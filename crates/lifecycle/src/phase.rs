@@ -15,7 +15,8 @@ pub enum Goal {
 /// Where a service is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Not running. With goal `Up` only after the end of a session: nothing starts before somebody asks.
+    /// Not running. With goal `Up` only after the end of a session, or in one in which it is not to come by itself:
+    /// nothing starts before somebody asks.
     #[default]
     Down,
     /// It is to run, and something outside must change first. Not counted against the service.

@@ -8,6 +8,8 @@ pub enum Restored {
     /// No run of this boot; or its end is settled and does not matter (login, boot). With goal `Up` it starts.
     #[default]
     Nothing,
+    /// No run of this session, and in this session nothing is to be started before somebody asks.
+    Resting,
     /// The run lives.
     Alive {
         /// Which.
@@ -50,6 +52,7 @@ impl Service {
         let mut service = Self { goal, since: now, last_run, ..Self::default() };
         match restored {
             Restored::Nothing => service.phase = waiting_to_start(goal, now),
+            Restored::Resting => service.phase = Phase::Down,
             Restored::Finished => service.phase = at_rest(goal, Phase::Finished),
             Restored::GaveUp => service.phase = at_rest(goal, Phase::GaveUp),
             Restored::Ended { run, exit, uptime_ms } => {

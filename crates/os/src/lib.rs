@@ -21,5 +21,6 @@ pub mod failpoint;
 mod unix;
 
 pub use unix::{
-    disk, fifo, host, limits, lock, mapping, memory, paths, ports, process, signals, spawn, terminal, wait,
+    disk, fifo, host, limits, lock, mapping, memory, notify, paths, ports, process, signals, spawn, terminal,
+    wait,
 };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/hosts/<host>/
-//!   daemon.lock  daemon.json  pipd.sock  pipd.log
+//!   daemon.lock  daemon.json  autostart.json  pipd.sock  pipd.log
 //!   s/<hash>.sock                            one per live run, the shim's
 //!   workspaces/<id>/workspace.json
 //!   workspaces/<id>/services/<service>/runs/<number>/   lock spec.json started.json exit.json ready stopping out err spool
@@ -39,6 +39,11 @@ impl HostDir {
     /// The daemon's goodbye, see [`crate::record::DaemonRecord`].
     pub fn daemon_record(&self) -> PathBuf {
         self.0.join("daemon.json")
+    }
+
+    /// Which workspaces come back at login, see [`crate::record::AutostartRecord`].
+    pub fn autostart_record(&self) -> PathBuf {
+        self.0.join("autostart.json")
     }
 
     /// Where clients connect.

@@ -278,6 +278,57 @@ pub struct DaemonRecord {
     /// Its process, when it wrote this.
     #[serde(default)]
     pub process: Option<ProcessIdentity>,
+    /// It left because its session ended: what the next one begins is a new session.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub session_ended: bool,
+    /// When the session began that it served in, as far as daemons have seen it: milliseconds since the Unix epoch. 0
+    /// when not known.
+    #[serde(default)]
+    pub session_began_ms: i64,
+}
+
+/// `autostart.json`: which workspaces come back at login and boot. Without it all of them do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutostartRecord {
+    /// Those that are not named below.
+    pub others: bool,
+    /// Folders of workspaces about which something was said.
+    #[serde(default)]
+    pub workspaces: Vec<AutostartChoice>,
+}
+
+/// What was said about one workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutostartChoice {
+    /// Its folder.
+    pub root: Text,
+    /// Whether it comes back.
+    pub comes: bool,
+}
+
+impl AutostartRecord {
+    /// With nothing said: every workspace comes back, or none.
+    pub fn of(others: bool) -> Self {
+        Self { others, workspaces: Vec::new() }
+    }
+
+    /// Whether the workspace in this folder comes back.
+    pub fn covers(&self, root: &Text) -> bool {
+        self.workspaces.iter().find(|choice| choice.root == *root).map_or(self.others, |choice| choice.comes)
+    }
+
+    /// Says it of one workspace.
+    pub fn choose(&mut self, root: Text, comes: bool) {
+        self.workspaces.retain(|choice| choice.root != root);
+        if comes != self.others {
+            self.workspaces.push(AutostartChoice { root, comes });
+        }
+    }
+
+    /// Whether no workspace comes back at all.
+    pub fn is_empty(&self) -> bool {
+        !self.others && self.workspaces.iter().all(|choice| !choice.comes)
+    }
 }
 
 /// Whether a daemon is to live.

@@ -1,6 +1,6 @@
 //! A daemon that comes back: everything goes on as if it had never been away.
 
-use lifecycle::{Answer, Block, Event, Exit, Goal, Policy, Restored, RunId, Service};
+use lifecycle::{Action, Answer, Block, Event, Exit, Goal, Policy, Restored, RunId, Service};
 
 use crate::story::*;
 
@@ -22,6 +22,17 @@ fn ended(exit: Exit, uptime_ms: u64) -> Restored {
 fn what_is_wanted_and_not_there_is_started() {
     back(Goal::Up, Restored::Nothing).due(Some(NOW)).then(NOW, Event::Deadline, &[spawn(8)], "spawning 8");
     back(Goal::Down, Restored::Nothing).due(None).quietly(NOW, Event::Deadline, "down");
+}
+
+#[test]
+fn what_is_not_to_come_by_itself_waits_for_somebody_to_ask() {
+    let resting = || back(Goal::Up, Restored::Resting).due(None);
+    resting()
+        .quietly(NOW, Event::Deadline, "down")
+        .quietly(NOW + 1, Event::SourceChanged, "down")
+        .quietly(NOW + 2, Event::Unblocked, "down")
+        .then(NOW + 3, start(1), &[spawn(8)], "spawning 8");
+    resting().then(NOW, Event::Stop { request: None }, &[Action::GoalChanged(Goal::Down)], "down");
 }
 
 #[test]

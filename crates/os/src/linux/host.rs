@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -23,8 +25,51 @@ pub(crate) fn machine_id() -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The pid namespace: a number means another process in each of them.
+///
+/// A whole system that runs in a container gets a new one at each boot, and has a machine id of its own: it counts
+/// as the first namespace, or its state would be lost with every boot.
 pub(crate) fn namespace() -> u64 {
+    let init = fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    if init.trim_end() == "systemd" && Path::new("/run/systemd/system").is_dir() {
+        return FIRST_NAMESPACE;
+    }
     fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino())
+}
+
+/// The number that the kernel gives to the namespace it boots with.
+const FIRST_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// The service manager there may be for each user.
+pub(crate) const SERVICE_MANAGER: &str = "systemd";
+
+/// A socket's address that is no path.
+pub(crate) fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
+    SocketAddr::from_abstract_name(name)
+}
+
+/// The folder of the user's service manager, when one runs: the one it listens in.
+pub(crate) fn user_manager() -> Option<PathBuf> {
+    let uid = geteuid().as_raw();
+    let folder =
+        absolute_variable("XDG_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from(format!("/run/user/{uid}")));
+    let socket = fs::symlink_metadata(folder.join("systemd/private")).ok()?;
+    (socket.file_type().is_socket() && socket.uid() == uid).then_some(folder)
+}
+
+/// The control group of a process, as a path from the root of the hierarchy that the service manager made.
+pub(crate) fn control_group(pid: i32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let of = |which: &str| {
+        let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+        lines.filter(|(kind, path)| *kind == which && *path != "/").map(|(_, path)| path.to_owned()).next()
+    };
+    // The unified hierarchy has no name; beside older ones either may be the one in use.
+    of("").or_else(|| of("name=systemd"))
+}
+
+/// Whether the machine is about to go down. Here the service manager is asked instead.
+pub(crate) fn shutting_down() -> bool {
+    false
 }
 
 pub(crate) fn boot_id() -> io::Result<String> {

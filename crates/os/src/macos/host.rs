@@ -3,6 +3,7 @@
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
 
 use nix::unistd::geteuid;
@@ -23,6 +24,29 @@ pub(crate) fn machine_id() -> io::Result<Option<Vec<u8>>> {
 /// There is one space of pids.
 pub(crate) fn namespace() -> u64 {
     0
+}
+
+/// The service manager there is for each user.
+pub(crate) const SERVICE_MANAGER: &str = "launchd";
+
+/// There are no such addresses.
+pub(crate) fn abstract_address(_: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// launchd is always there and listens in no folder of ours.
+pub(crate) fn user_manager() -> Option<PathBuf> {
+    None
+}
+
+/// There are no control groups.
+pub(crate) fn control_group(_: i32) -> Option<String> {
+    None
+}
+
+/// Whether the machine is about to go down: the kernel is told so when a shutdown or restart begins.
+pub(crate) fn shutting_down() -> bool {
+    sysctl::number(c"kern.willshutdown").is_ok_and(|value| value != 0)
 }
 
 pub(crate) fn boot_id() -> io::Result<String> {

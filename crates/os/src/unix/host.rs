@@ -3,6 +3,7 @@
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::sys;
@@ -36,6 +37,28 @@ pub fn boot_id() -> io::Result<String> {
     }
     let boot = sys::host::boot_id()?;
     Ok(BOOT.get_or_init(|| boot).clone())
+}
+
+/// The service manager that each user may have on this system: `systemd` or `launchd`.
+pub const SERVICE_MANAGER: &str = sys::host::SERVICE_MANAGER;
+
+/// The runtime folder of this user's systemd, when it runs: `$XDG_RUNTIME_DIR`, else `/run/user/<uid>`. `None` on
+/// macOS, where the manager needs no folder.
+#[must_use]
+pub fn user_manager() -> Option<PathBuf> {
+    sys::host::user_manager()
+}
+
+/// The control group of a process as systemd names it; `None` where there are none, or the process is gone.
+#[must_use]
+pub fn control_group(pid: i32) -> Option<String> {
+    sys::host::control_group(pid)
+}
+
+/// Whether the machine is about to go down, where the kernel says so (macOS).
+#[must_use]
+pub fn shutting_down() -> bool {
+    sys::host::shutting_down()
 }
 
 fn host_name() -> io::Result<Vec<u8>> {

@@ -7,6 +7,7 @@ pub mod limits;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
+pub mod notify;
 pub mod paths;
 pub mod ports;
 pub mod process;
