@@ -15,18 +15,20 @@ use crate::daemon::Daemon;
 use crate::input::Key;
 use crate::recover::{self, Recovered};
 use crate::service::Service;
+use crate::session::Session;
 use crate::workspace::Workspace;
 
 /// The last run of a service, as found.
 enum Found {
     Nothing,
+    OfAnotherBoot,
     Ended(Exited),
     Alive { dir: RunDir, was_ready: bool, stopping: bool, uptime_ms: u64, recovered: Recovered },
 }
 
 impl Daemon {
     /// Reads everything back. Called once, before anybody is served.
-    pub(crate) fn adopt(&mut self) {
+    pub(crate) fn adopt(&mut self, session: &Session) {
         let hosts = self.hosts.clone();
         let mut ids = BTreeSet::new();
         for host in &hosts {
@@ -51,7 +53,7 @@ impl Daemon {
         }
         let keys = self.keys();
         for key in &keys {
-            self.adopt_service(key, &hosts);
+            self.adopt_service(key, &hosts, session);
         }
         info!(services = keys.len(), "state read back");
     }
@@ -88,7 +90,7 @@ impl Daemon {
         self.workspaces.insert(id, workspace);
     }
 
-    fn adopt_service(&mut self, key: &Key, hosts: &[HostDir]) {
+    fn adopt_service(&mut self, key: &Key, hosts: &[HostDir], session: &Session) {
         let mut last = 0;
         let mut newest = None;
         for host in hosts {
@@ -112,18 +114,22 @@ impl Daemon {
         let (run, now) = (RunId(last), self.clock.now());
         let healthy_after = self.service(key).map_or(0, |service| service.policy.healthy_after_ms);
         let failures = failures_before(hosts, key, last, healthy_after);
+        let anew = self.workspaces.get(&key.workspace).map(|workspace| session.brings_back(&workspace.root));
         let Some(service) = self.service_mut(key) else { return };
         let goal = match service.goal {
             Goal::Up => lifecycle::Goal::Up,
             Goal::Down => lifecycle::Goal::Down,
         };
         let (restored, recovered) = match found {
+            Found::OfAnotherBoot => (anew.unwrap_or_default(), None),
             Found::Nothing => (Restored::Nothing, None),
             Found::Ended(exited) => {
                 let (exit, view) = recover::ended(&exited);
                 service.last_exit = Some(view);
                 // An end that was asked for while the service is wanted: a restart or a session that ended half-way.
-                let restored = if goal == lifecycle::Goal::Down || exited.asked {
+                let restored = if session.is_after(&exited) {
+                    anew.unwrap_or_default()
+                } else if goal == lifecycle::Goal::Down || exited.asked {
                     Restored::Nothing
                 } else if exit.clean {
                     Restored::Finished
@@ -175,7 +181,7 @@ fn look(dir: RunDir, shim_program: &Path) -> Found {
         (None, _) | (_, Err(_)) => true,
     };
     if !of_this_boot {
-        return Found::Nothing;
+        return Found::OfAnotherBoot;
     }
     let (was_ready, stopping) = (dir.ready().exists(), dir.stopping().exists());
     let uptime_ms = started

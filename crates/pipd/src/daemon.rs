@@ -10,7 +10,7 @@ use lifecycle::{Action, Event, Millis, Phase, RunId};
 use run::layout::HostDir;
 use run::protocol::Order;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use wire::{DaemonInfo, Snapshot};
 
 use crate::answers::Answers;
@@ -40,6 +40,8 @@ pub(crate) struct Daemon {
     pub(crate) numbers_used: HashMap<Key, RunId>,
     /// What was seen when somebody asked for more than the snapshot.
     pub(crate) looks: crate::details::Looks,
+    /// Set once the session ends: until when services are waited for.
+    pub(crate) session_ends_by: Option<Millis>,
     generation: u64,
     published: Option<Rc<Snapshot>>,
     changed: watch::Sender<u64>,
@@ -71,6 +73,7 @@ impl Daemon {
             liveness_due: false,
             numbers_used: HashMap::new(),
             looks: crate::details::Looks::default(),
+            session_ends_by: None,
             generation: 0,
             published: None,
             changed: watch::Sender::new(0),
@@ -122,10 +125,7 @@ impl Daemon {
             Input::Relief { key } => self.step(&key, Event::Unblocked),
             Input::SourceChanged { key } => self.step(&key, Event::SourceChanged),
             Input::Reaped { pid, cause } => self.on_reaped(pid, cause),
-            Input::Terminate => {
-                info!("asked to end by a signal; services keep running");
-                self.ending = Some(run::record::DaemonGoal::Down);
-            }
+            Input::Terminate { session_ends } => self.on_terminate(session_ends),
         }
     }
 
@@ -211,7 +211,7 @@ impl Daemon {
             .flat_map(|workspace| workspace.services.iter())
             .filter_map(|(_, service)| service.core.deadline())
             .min();
-        [cores, self.answers.deadline()].into_iter().flatten().min()
+        [cores, self.answers.deadline(), self.session_ends_by].into_iter().flatten().min()
     }
 
     /// Lets time pass.
@@ -297,6 +297,7 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
                 daemon.handle(input);
             }
             daemon.on_deadline();
+            daemon.end_with_session();
             if daemon.ending.is_some() {
                 return;
             }

@@ -63,8 +63,8 @@ pub(crate) enum Input {
     SourceChanged { key: Key },
     /// An orphan of ours ended: the main process of a run whose shim is gone, perhaps.
     Reaped { pid: i32, cause: wire::ExitCause },
-    /// The daemon is asked to end by a signal.
-    Terminate,
+    /// The daemon is asked to end by a signal; perhaps because the session or the machine ends.
+    Terminate { session_ends: bool },
 }
 
 /// The loop's door.

@@ -20,6 +20,7 @@ mod input;
 mod journal;
 mod jupyter;
 mod liveness;
+mod managed;
 mod mend;
 #[cfg(test)]
 mod ordering;
@@ -31,6 +32,7 @@ mod requests;
 mod runs;
 mod service;
 mod services;
+mod session;
 mod shim_link;
 mod snapshot;
 mod socket;

@@ -19,6 +19,10 @@ use crate::workspace::Workspace;
 
 impl Daemon {
     pub(crate) fn on_request(&mut self, request: Request, reply: Reply) {
+        let begins = matches!(request, Request::Start(_) | Request::Restart(_));
+        if let Some(refusal) = self.refusal().filter(|_| begins) {
+            return drop(reply.send(Err(refusal)));
+        }
         match request {
             Request::Start(params) => self.start(params, reply),
             Request::Stop(ref params) if !params.force => {

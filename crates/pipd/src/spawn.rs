@@ -328,6 +328,11 @@ fn make_shim(
     })
 }
 
+/// What a shim must not have: it is neither a member of our run nor the process that our manager started.
+fn concerns_us(name: &OsStr) -> bool {
+    name == record::MARKER || os::notify::OF_ONE_PROCESS.iter().any(|other| name == *other)
+}
+
 /// Starts a shim for the run in `dir`, with its end of a connection and the run's lock.
 pub(crate) fn start_shim(
     program: &Path,
@@ -338,7 +343,7 @@ pub(crate) fn start_shim(
     let arguments = [dir.path().as_os_str().to_owned()];
     // What a shim needs to bring a daemon back; the service's own environment is in its specification.
     let environment: Vec<(OsString, OsString)> =
-        std::env::vars_os().filter(|(name, _)| name != OsStr::new(record::MARKER)).collect();
+        std::env::vars_os().filter(|(name, _)| !concerns_us(name)).collect();
     let mut descriptors = vec![(lock.as_fd(), LOCK_FD)];
     if let Some(connection) = connection {
         descriptors.push((connection.as_fd(), CONNECTION_FD));

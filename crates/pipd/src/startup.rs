@@ -25,7 +25,8 @@ use wire::DaemonInfo;
 
 use crate::clock::wall_ms;
 use crate::daemon::{self, Daemon};
-use crate::input::{Input, Inputs};
+use crate::managed::Managed;
+use crate::session::{self, Session};
 use crate::{reaper, socket};
 
 /// Why the daemon cannot serve.
@@ -113,8 +114,10 @@ fn prepare() -> Result<ExitCode, StartError> {
     if let Err(source) = os::process::become_subreaper(true) {
         warn!(%source, "orphans will not come to this daemon; their exit codes may stay unknown");
     }
-    let (hosts, lock, warnings) = take_place()?;
+    let managed = Rc::new(Managed::of_this_process());
+    let (hosts, lock, warnings) = take_place(&managed)?;
     let Some(host) = hosts.first().cloned() else { return Err(StartError::State("no folder".into())) };
+    managed.keep_log(&host);
     displace(&host);
     let shim = shim_program().map_err(failed("pipd-shim"))?;
     let exe = std::env::current_exe().map_err(failed("own program"))?;
@@ -122,13 +125,17 @@ fn prepare() -> Result<ExitCode, StartError> {
     if let Err(error) = lock.write_owner(&identity) {
         warn!(%error, "the lock does not name its owner");
     }
-    let goodbye = |goal| DaemonRecord {
+    let session = Session::find(&host);
+    let goodbye = |goal, session_ended| DaemonRecord {
         goal,
         exe: exe.as_path().into(),
-        manager: "none".into(),
+        manager: managed.kind.into(),
         process: Some(identity.clone()),
+        session_ended,
+        session_began_ms: session.began_ms(),
     };
-    if let Err(error) = record::write(&host.daemon_record(), &goodbye(DaemonGoal::Up), Durability::Rename) {
+    let hello = goodbye(DaemonGoal::Up, false);
+    if let Err(error) = record::write(&host.daemon_record(), &hello, Durability::Rename) {
         warn!(%error, "no record of this daemon; should it be killed, no shim brings it back");
     }
     let info = DaemonInfo {
@@ -137,7 +144,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         exe: Some(exe.as_path().into()),
         started_ms: wall_ms(),
         state_dir: Some(host.path().into()),
-        manager: "none".into(),
+        manager: managed.kind.into(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -148,44 +155,48 @@ fn prepare() -> Result<ExitCode, StartError> {
         .build()
         .map_err(failed("runtime"))?;
     let local = tokio::task::LocalSet::new();
-    let goal = local.block_on(&runtime, async {
+    let (goal, session_ended) = local.block_on(&runtime, async {
         let (inputs, queue) = mpsc::unbounded_channel();
         let mut daemon = Daemon::new(info, hosts, Arc::from(shim.as_path()), inputs.clone());
         daemon.nofile = nofile;
         daemon.warnings = warnings;
-        daemon.adopt();
+        daemon.adopt(&session);
         let shared = Rc::new(RefCell::new(daemon));
         let _ = os::failpoint!("daemon.adopted");
         let listener = listen(&host.socket()).map_err(failed("socket"))?;
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;
-        end_on_signals(inputs).map_err(failed("signals"))?;
+        session::end_on_signals(inputs, managed.kind).map_err(failed("signals"))?;
         info!(pid = identity.pid, version = env!("CARGO_PKG_VERSION"), "serving");
         let clients = tokio::task::spawn_local(serve_for_life(listener, host.socket(), Rc::clone(&shared)));
+        managed.ready();
         daemon::run(&shared, queue).await;
+        managed.stopping();
         clients.abort();
         // Whoever still waits is told to ask again; answers that were given are on their way to their clients.
         shared.borrow_mut().answers = Default::default();
         tokio::task::yield_now().await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        let goal = shared.borrow().ending;
-        Ok(goal.unwrap_or(DaemonGoal::Down))
+        let daemon = shared.borrow();
+        Ok((daemon.ending.unwrap_or(DaemonGoal::Down), daemon.session_ends_by.is_some()))
     })?;
     // A run that is being made is made to its end, or the next daemon would find it half-made.
     drop(local);
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     // The goodbye comes before the lock is let go: no shim brings back what left on purpose.
-    if let Err(error) = record::write(&host.daemon_record(), &goodbye(goal), Durability::Rename) {
+    if let Err(error) =
+        record::write(&host.daemon_record(), &goodbye(goal, session_ended), Durability::Rename)
+    {
         warn!(%error, "the goodbye could not be written; a shim will bring this daemon back");
     }
     let _ = os::failpoint!("daemon.goodbye");
     let _ = std::fs::remove_file(host.socket());
-    info!(?goal, "gone; services keep running");
+    info!(?goal, session_ended, "gone");
     drop(lock);
     Ok(ExitCode::SUCCESS)
 }
 
 /// The best folder that takes the lock, and all folders in which runs may be.
-fn take_place() -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
+fn take_place(managed: &Managed) -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
     let key = os::host::host_key().map_err(|source| StartError::Io { what: "host".into(), source })?;
     let mut roots = Vec::new();
     let mut problems = Vec::new();
@@ -200,7 +211,7 @@ fn take_place() -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
         let root = host.path().ancestors().nth(2).unwrap_or(host.path());
         let locked = os::paths::private_dir(root)
             .and_then(|()| os::paths::private_dir(host.path()))
-            .and_then(|()| acquire(&host.daemon_lock()));
+            .and_then(|()| acquire(&host.daemon_lock(), || managed.takes_over(host)));
         match locked {
             Ok(Some(lock)) => {
                 let warnings =
@@ -210,16 +221,24 @@ fn take_place() -> Result<(Vec<HostDir>, FileLock, Vec<String>), StartError> {
                 ordered.rotate_left(index);
                 return Ok((ordered, lock, warnings));
             }
-            Ok(None) => return Err(StartError::Held(host.daemon_lock())),
+            Ok(None) => {
+                managed.not_needed();
+                return Err(StartError::Held(host.daemon_lock()));
+            }
             Err(error) => problems.push(format!("{}: {error}", host.path().display())),
         }
     }
     Err(StartError::State(problems.join("; ")))
 }
 
-/// Takes the daemon's lock, if no daemon has it. Whoever only looks whether it is held has it for an instant, so
+/// Takes the daemon's lock, if no daemon has it or the one that has it makes way. Whoever only looks whether it is held has it for an instant, so
 /// one refusal proves nothing.
-fn acquire(path: &Path) -> io::Result<Option<FileLock>> {
+fn acquire(path: &Path, takes_over: impl FnOnce() -> bool) -> io::Result<Option<FileLock>> {
+    let lock = acquire_free(path)?;
+    if lock.is_none() && takes_over() { acquire_free(path) } else { Ok(lock) }
+}
+
+fn acquire_free(path: &Path) -> io::Result<Option<FileLock>> {
     for _ in 0..LOOKS_AT_LOCK {
         if let Some(lock) = FileLock::try_acquire(path)? {
             return Ok(Some(lock));
@@ -312,16 +331,6 @@ fn displace(host: &HostDir) {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
-}
-
-/// SIGTERM and SIGINT end the daemon, never a service.
-fn end_on_signals(inputs: Inputs) -> io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::task::spawn_local(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        let _ = inputs.send(Input::Terminate);
-    });
-    Ok(())
 }
 
 /// A daemon of which one task is gone would answer and do nothing. In every build the whole of it goes: what it knew is

@@ -213,19 +213,16 @@ fn due(at: Instant) -> State {
 
 /// Ours is the daemon's that made us.
 fn environment() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| name != OsStr::new(MARKER)).collect()
+    let concerns_us = |name: &OsString| {
+        name == OsStr::new(MARKER) || os::notify::OF_ONE_PROCESS.iter().any(|other| name == OsStr::new(other))
+    };
+    std::env::vars_os().filter(|(name, _)| !concerns_us(name)).collect()
 }
 
 /// Asks the service manager that had the daemon; `false` when there is none or it cannot be asked.
 fn start_by_manager(manager: &str) -> bool {
-    let words: Vec<OsString> = match manager {
-        "systemd" => ["systemctl", "--user", "start", "--no-block", "pipd.service"].map(Into::into).into(),
-        "launchd" => {
-            let user = nix::unistd::getuid();
-            vec!["launchctl".into(), "kickstart".into(), format!("gui/{user}/{LAUNCHD_LABEL}").into()]
-        }
-        _ => return false,
-    };
+    let Some(words) = manager::start_words(manager) else { return false };
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let path = std::env::var_os("PATH");
     let Ok(program) = os::spawn::resolve(&words[0], path.as_deref(), Path::new("/")) else { return false };
     let Ok(nowhere) = OpenOptions::new().write(true).open("/dev/null") else { return false };
@@ -241,8 +238,7 @@ fn beside() -> Option<DaemonRecord> {
         exe: exe.as_path().into(),
         manager: String::new(),
         process: None,
+        session_ended: false,
+        session_began_ms: 0,
     })
 }
-
-/// The label of the launch agent.
-const LAUNCHD_LABEL: &str = "dev.pipd.pipd";

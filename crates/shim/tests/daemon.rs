@@ -36,7 +36,14 @@ time.sleep(1000)
 }
 
 fn goodbye(run: &Run, goal: DaemonGoal, exe: &std::path::Path) {
-    let goodbye = DaemonRecord { goal, exe: Text::from(exe), manager: "none".into(), process: None };
+    let goodbye = DaemonRecord {
+        goal,
+        exe: Text::from(exe),
+        manager: "none".into(),
+        process: None,
+        session_ended: false,
+        session_began_ms: 0,
+    };
     record::write(&run.host.daemon_record(), &goodbye, Durability::Rename).unwrap();
 }
 
