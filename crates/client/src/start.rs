@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use interprocess::local_socket::Stream;
@@ -18,6 +19,9 @@ use crate::{ANSWER_TIMEOUT, CallError, Client, ConnectError, Locations, StartErr
 
 /// Longest time from the first look to a daemon that serves.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After this time without a daemon, a service manager that was asked for one is not waited for any longer.
+const MANAGER_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// After this time without a daemon, a shim that was asked for one is not waited for any longer.
 const SHIM_TIMEOUT: Duration = Duration::from_secs(4);
@@ -79,6 +83,8 @@ struct Asked {
 }
 
 enum By {
+    /// The user's service manager, which is being told.
+    Manager(Child),
     /// The shim of the run this process is in; the connection stays open meanwhile.
     Shim { _stream: Stream },
     /// This process. Its identity, where it could be told.
@@ -93,7 +99,12 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
     loop {
         let held = match connect::look_everywhere(locations)? {
             (Found::Stream(stream), Some(host)) => match Client::greet(stream, host.clone(), None) {
-                Ok(client) => return Ok(client),
+                Ok(client) => {
+                    if let Some(Asked { by: By::Manager(mut telling), .. }) = asked {
+                        let _ = telling.wait();
+                    }
+                    return Ok(client);
+                }
                 // It was about to go away: the next one is waited for, or started.
                 Err(ConnectError::Hello { source: CallError::Gone, .. }) => Some(host),
                 Err(error) => return Err(error.into()),
@@ -113,14 +124,21 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
                 (_, asked) => too_slow(asked, begun.elapsed()),
             });
         }
-        match &asked {
+        match &mut asked {
             None if held.is_none() => {
                 (daemon.on_wait)(begun.elapsed());
-                asked = Some(ask(locations, &daemon.exe, true)?);
+                asked = Some(ask(locations, &daemon.exe, Ways::All)?);
                 pause = Pause::new();
             }
+            Some(Asked { at, by: By::Manager(telling), log: _ }) if held.is_none() => {
+                let refused = matches!(telling.try_wait(), Ok(Some(status)) if !status.success());
+                if refused || at.elapsed() > MANAGER_TIMEOUT {
+                    // It comes when it can; a daemon that is there by then makes way for it.
+                    asked = Some(ask(locations, &daemon.exe, Ways::WithoutManager)?);
+                }
+            }
             Some(Asked { at, by: By::Shim { .. }, .. }) if held.is_none() && at.elapsed() > SHIM_TIMEOUT => {
-                asked = Some(ask(locations, &daemon.exe, false)?);
+                asked = Some(ask(locations, &daemon.exe, Ways::Ourselves)?);
             }
             Some(Asked { log, by: By::Us(Some(identity)), .. }) if held.is_none() && ended(identity) => {
                 // A daemon that lost the race ends at once, and the winner holds the lock.
@@ -154,10 +172,23 @@ fn ended(identity: &ProcessIdentity) -> bool {
     matches!(identity.liveness(), Ok(Liveness::Gone | Liveness::Zombie))
 }
 
-fn ask(locations: &Locations, exe: &Path, through_shim: bool) -> Result<Asked, StartError> {
+/// Who may be asked for a daemon.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ways {
+    Ourselves,
+    WithoutManager,
+    All,
+}
+
+fn ask(locations: &Locations, exe: &Path, ways: Ways) -> Result<Asked, StartError> {
     let (host, output) = open_log(locations, exe)?;
     let log = host.daemon_log();
-    if through_shim {
+    if ways >= Ways::All
+        && let Some(telling) = tell_manager(locations, exe)
+    {
+        return Ok(Asked { at: Instant::now(), log, by: By::Manager(telling) });
+    }
+    if ways >= Ways::WithoutManager {
         for socket in ancestry::shims_above(locations) {
             if let Some(stream) = ancestry::ask(&socket, exe) {
                 return Ok(Asked { at: Instant::now(), log, by: By::Shim { _stream: stream } });
@@ -168,6 +199,15 @@ fn ask(locations: &Locations, exe: &Path, through_shim: bool) -> Result<Asked, S
         .map_err(|source| StartError::Spawn { exe: exe.to_owned(), source })?;
     let identity = ProcessIdentity::of(pid).ok().flatten();
     Ok(Asked { at: Instant::now(), log, by: By::Us(identity) })
+}
+
+/// Has the user's service manager start it: then it belongs to no session, and outlives the one of this process. `None`
+/// where there is no manager, or it could not be told, or it would look after another state than ours.
+fn tell_manager(locations: &Locations, exe: &Path) -> Option<Child> {
+    if *locations != Locations::discover().ok()? {
+        return None;
+    }
+    manager::of_this_user()?.start(&manager::Agent::for_program(exe)).ok().flatten()
 }
 
 /// The daemon's log, in the first host folder that takes it.

@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Start, stop or look at pipd itself; services keep running
     Daemon(Daemon),
+    /// Have pipd and the services that are up come back at login
+    Autostart(Autostart),
     /// Show the versions of pipctl and of the running pipd
     Version(Version),
     /// Check on this machine what pipd promises; touches nothing of yours
@@ -300,6 +302,40 @@ pub(crate) enum DaemonCommand {
     },
     /// Become pipd, in the foreground
     Run,
+}
+
+/// `pipctl autostart`
+#[derive(Debug, Args)]
+pub(crate) struct Autostart {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: AutostartCommand,
+}
+
+/// The verbs of `pipctl autostart`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum AutostartCommand {
+    /// Start pipd at login, and with it the services that were up
+    Enable {
+        /// Only this workspace, beside those chosen before [default: every workspace]
+        #[arg(short, long, value_name = "PATH", value_hint = clap::ValueHint::DirPath)]
+        workspace: Option<Option<PathBuf>>,
+    },
+    /// Take that back; what runs goes on
+    Disable {
+        /// Not this workspace; the others as before
+        #[arg(short, long, value_name = "PATH", value_hint = clap::ValueHint::DirPath)]
+        workspace: Option<Option<PathBuf>>,
+        /// Stop all services and pipd, too
+        #[arg(long, conflicts_with = "workspace")]
+        stop: bool,
+    },
+    /// Show what comes back, and what survives logout and reboot
+    Status {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `pipctl version`

@@ -18,6 +18,7 @@ mod output;
 mod process;
 mod render;
 mod setup;
+mod survival;
 mod terminal;
 
 use std::ffi::OsString;

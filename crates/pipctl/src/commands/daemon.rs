@@ -71,6 +71,13 @@ fn restart(surroundings: &Surroundings, terminal: &mut Terminal<'_>) -> Result<E
         Err(ConnectError::NotRunning) => {}
         Err(error) => return Err(error.into()),
     }
+    // What comes at login is from now on what runs now.
+    if let Some(manager) = manager::of_this_user() {
+        let agent = manager::Agent::for_program(&exe);
+        if manager.installed()?.is_some_and(|installed| installed.same_state(&agent)) {
+            manager.mend(&agent)?;
+        }
+    }
     let mut client = Client::connect_or_start(&locations, StartDaemon { exe, on_wait: &mut |_| {} })?;
     let after = pids(&client.status(None)?);
     let kept = before.iter().filter(|(name, pid)| after.get(*name) == Some(pid)).count();

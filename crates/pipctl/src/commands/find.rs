@@ -9,6 +9,7 @@ use workspace::{Caller, Root};
 
 use crate::cli;
 use crate::exit::{Exit, Failure};
+use crate::survival;
 use crate::terminal::{Surroundings, Terminal};
 
 /// Who calls, for the `workspace` crate.
@@ -110,6 +111,9 @@ pub(crate) fn daemon_or_start(
     if started && !quiet {
         let line = format!("pipd was not running; started it (pid {})", client.daemon().pid);
         terminal.tell(&format!("{}\n", crate::render::style::Styled(line, crate::render::style::FAINT)));
+        if let Some(warning) = survival::warning(&client.daemon().manager, surroundings) {
+            terminal.tell(&format!("{warning}\n"));
+        }
     }
     Ok(client)
 }

@@ -1,6 +1,7 @@
 //! One file per verb, and what several of them need.
 
 mod asking;
+mod autostart;
 mod completions;
 mod daemon;
 mod doctor;
@@ -40,6 +41,7 @@ pub(crate) fn run(
         Command::List(args) => list::run(&args, surroundings, terminal),
         Command::Doctor(args) => doctor::run(&args, surroundings, terminal),
         Command::Daemon(args) => daemon::run(&args.command, surroundings, terminal),
+        Command::Autostart(args) => autostart::run(&args.command, surroundings, terminal),
         Command::Version(args) => version::run(&args, surroundings, terminal),
         Command::Selftest(args) => selftest::run(&args, surroundings, terminal),
         Command::SelftestStub(args) => selftest::stub(&args),

@@ -1,0 +1,34 @@
+//! What outlives terminal, login and boot, for whoever asks: `autostart status`, and checks of the whole.
+
+use client::Client;
+use manager::{Facts, ServiceManager};
+use wire::Snapshot;
+
+use crate::exit::Failure;
+use crate::terminal::Surroundings;
+
+/// The facts of this moment: of the manager, and of the daemon and the services that run, if they do.
+pub(crate) fn facts(
+    manager: Option<&dyn ServiceManager>,
+    surroundings: &Surroundings,
+) -> Result<Facts, Failure> {
+    let Ok(mut client) = Client::connect(&surroundings.locations()?) else {
+        return Ok(Facts::gather(manager, None, &[]));
+    };
+    let daemon = client.daemon().pid;
+    let services = client.status(None).map(|snapshot| processes(&snapshot)).unwrap_or_default();
+    Ok(Facts::gather(manager, Some(daemon), &services))
+}
+
+fn processes(snapshot: &Snapshot) -> Vec<(String, i32)> {
+    let services = snapshot.workspaces.iter().flat_map(|workspace| &workspace.services);
+    services.filter_map(|service| Some((service.name.clone(), service.pid?))).collect()
+}
+
+/// A line for whoever has a daemon started in a login that will take it along.
+pub(crate) fn warning(manager: &str, surroundings: &Surroundings) -> Option<String> {
+    let remote = surroundings.var("SSH_CONNECTION").is_some() || surroundings.var("SSH_TTY").is_some();
+    (remote && manager == "systemd" && !manager::lingers()).then(|| {
+        "when your last session ends, services end with it; to keep them: loginctl enable-linger".to_owned()
+    })
+}
