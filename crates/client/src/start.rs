@@ -148,7 +148,7 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
                     if deaths == MOST_DEATHS {
                         return Err(StartError::Died { log: log.clone(), last_lines: last_lines(log) });
                     }
-                    asked = Some(ask(locations, &daemon.exe, true)?);
+                    asked = Some(ask(locations, &daemon.exe, Ways::WithoutManager)?);
                     pause = Pause::new();
                 }
             }
