@@ -108,6 +108,7 @@ fn prepare() -> Result<ExitCode, StartError> {
     ])
     .map_err(failed("signals"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    os::memory::share_one_heap();
     begin_log();
     end_whole_on_panic();
     let nofile = os::limits::raise_nofile().ok();

@@ -25,6 +25,8 @@ use crate::revival::Revival;
 
 /// How long the tree may outlive its KILL before the daemon is told.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
+/// After this time without anything to do for the first time, memory is given back that only the beginning needed.
+const REST_AFTER: Duration = Duration::from_secs(4);
 /// How often it is killed again then.
 const STUCK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,8 @@ pub(crate) struct Shim {
     pub(crate) spare_nobody: bool,
     /// The tree is being killed while the main process still lives.
     pub(crate) killing: Option<Killing>,
+    /// When to rest if nothing happens before; nothing once that has been.
+    rest_at: Option<Instant>,
     children: OwnedFd,
     ladder: Option<Ladder>,
     revival: Revival,
@@ -97,6 +101,7 @@ impl Shim {
             asked,
             spare_nobody: false,
             killing: None,
+            rest_at: Some(began + REST_AFTER),
             children,
             ladder: None,
             revival,
@@ -127,6 +132,9 @@ impl Shim {
             self.do_what_is_due(now, ending.is_some());
             let deadline = self.deadline(ending.as_ref());
             let woken = self.wait(deadline);
+            if woken.children || woken.output || woken.clients {
+                self.rest_at = self.rest_at.map(|_| Instant::now() + REST_AFTER);
+            }
             if woken.children {
                 self.reap_others();
             }
@@ -154,6 +162,7 @@ impl Shim {
             self.output.log.deadline(),
             self.revival.deadline(),
             self.clients.deadline(),
+            self.rest_at,
         ]
         .into_iter()
         .flatten()
@@ -166,6 +175,9 @@ impl Shim {
         }
         if self.revival.deadline().is_some_and(|at| at <= now) {
             self.revival.step(now);
+        }
+        if self.rest_at.take_if(|at| *at <= now).is_some() {
+            os::memory::rest();
         }
         if ending {
             return;

@@ -4,6 +4,7 @@ pub(crate) mod host;
 pub(crate) mod memory;
 pub(crate) mod ports;
 pub(crate) mod process;
+mod rest;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 

@@ -8,6 +8,8 @@ use crate::memory::{Group, Machine};
 
 pub(crate) fn rest() {}
 
+pub(crate) fn share_one_heap() {}
+
 pub(crate) fn machine() -> io::Result<Machine> {
     let total = sysctl::number(c"hw.memsize")?;
     // The share that is free or could be freed, in percent: what the system's own pressure warnings go by.

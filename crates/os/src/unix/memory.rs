@@ -46,11 +46,17 @@ pub fn kills(pid: i32) -> Option<u64> {
     sys::memory::kills(pid)
 }
 
-/// Lets go of what only the busy past needed: free heap, and the mapping of program text that is not being
-/// executed. Nothing is lost; what is needed again is mapped again from the page cache, at the cost of a few
-/// dozen minor page faults. Does nothing where the system offers no such means.
+/// Lets go of what only the busy past needed: free heap, the part of this thread's stack that is not in use, and the
+/// mappings of program text and constants. Nothing is lost; what is needed again is mapped again from the page cache,
+/// at the cost of a few dozen minor page faults. Does nothing where the system offers no such means.
 pub fn rest() {
     sys::memory::rest();
+}
+
+/// Lets all threads allocate from one heap, for a program whose helper threads come and go: else each leaves one of
+/// its own behind. To be called before there is a second thread.
+pub fn share_one_heap() {
+    sys::memory::share_one_heap();
 }
 
 #[cfg(test)]
