@@ -103,6 +103,12 @@ impl Lines {
     fn take_line(&mut self) -> Result<Option<Vec<u8>>, CallError> {
         if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
             let end = self.searched + at;
+            if self.taken == 0 && end + 1 == self.buffer.len() {
+                // A whole buffer of one line, perhaps a long one, is handed out and not copied.
+                self.searched = 0;
+                self.buffer.pop();
+                return Ok(Some(std::mem::take(&mut self.buffer)));
+            }
             let line = self.buffer[self.taken..end].to_vec();
             self.taken = end + 1;
             self.searched = self.taken;

@@ -11,11 +11,12 @@ use run::layout::HostDir;
 use run::protocol::Order;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
-use wire::{DaemonInfo, Snapshot};
+use wire::DaemonInfo;
 
 use crate::answers::Answers;
 use crate::clock::Clock;
 use crate::input::{Input, Inputs, Key};
+use crate::published::Published;
 use crate::service::Service;
 use crate::workspace::Workspace;
 
@@ -43,7 +44,7 @@ pub(crate) struct Daemon {
     /// Set once the session ends: until when services are waited for.
     pub(crate) session_ends_by: Option<Millis>,
     generation: u64,
-    published: Option<Rc<Snapshot>>,
+    published: Option<Rc<Published>>,
     changed: watch::Sender<u64>,
     /// Set once: why the loop is to end.
     pub(crate) ending: Option<run::record::DaemonGoal>,
@@ -245,11 +246,11 @@ impl Daemon {
     }
 
     /// What readers see. Built when somebody reads, then shared until something changes.
-    pub(crate) fn snapshot(&mut self) -> Rc<Snapshot> {
+    pub(crate) fn snapshot(&mut self) -> Rc<Published> {
         if let Some(published) = &self.published {
             return Rc::clone(published);
         }
-        let snapshot = Rc::new(self.make_snapshot(self.generation));
+        let snapshot = Rc::new(Published::new(self.make_snapshot(self.generation)));
         self.published = Some(Rc::clone(&snapshot));
         snapshot
     }
@@ -282,6 +283,7 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
                 biased;
                 input = inputs.recv() => input,
                 () = tokio::time::sleep(REST_AFTER) => {
+                    daemon.borrow_mut().published = None;
                     os::memory::rest();
                     rested = true;
                     continue;

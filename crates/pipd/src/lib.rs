@@ -26,6 +26,7 @@ mod mend;
 mod ordering;
 mod port;
 mod probe;
+mod published;
 mod reaper;
 mod recover;
 mod requests;

@@ -16,10 +16,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tracing::{debug, warn};
-use wire::{ErrorObject, Frame, HelloAnswer, PROTOCOL, Request, Snapshot, StatusParams, code};
+use wire::{ErrorObject, Frame, HelloAnswer, PROTOCOL, Request, Snapshot, StatusParams, WorkspaceView, code};
 
 use crate::daemon::Shared;
 use crate::input::Input;
+use crate::published::Published;
 
 /// Connections served at one time.
 const MAX_CLIENTS: usize = 1_024;
@@ -253,24 +254,20 @@ async fn take(
 }
 
 /// The snapshot, or the part of it that was asked for.
-fn of_interest(daemon: &Shared, params: &StatusParams) -> Rc<Snapshot> {
-    let whole = daemon.borrow_mut().snapshot();
-    match &params.root {
-        None => whole,
-        // Most users have one workspace: nothing is copied for them.
-        Some(root) if whole.workspaces.iter().all(|workspace| workspace.root.as_ref() == Some(root)) => whole,
-        Some(root) => Rc::new(Snapshot {
-            generation: whole.generation,
-            at_ms: whole.at_ms,
-            warnings: whole.warnings.clone(),
-            workspaces: whole
-                .workspaces
-                .iter()
-                .filter(|workspace| workspace.root.as_ref() == Some(root))
-                .cloned()
-                .collect(),
-        }),
+fn of_interest(daemon: &Shared, params: &StatusParams) -> Rc<Published> {
+    let published = daemon.borrow_mut().snapshot();
+    let whole = published.snapshot();
+    let is_it = |workspace: &WorkspaceView| params.root.is_none() || workspace.root == params.root;
+    // Most users have one workspace: nothing is copied for them.
+    if whole.workspaces.iter().all(is_it) {
+        return published;
     }
+    Rc::new(Published::new(Snapshot {
+        generation: whole.generation,
+        at_ms: whole.at_ms,
+        warnings: whole.warnings.clone(),
+        workspaces: whole.workspaces.iter().filter(|workspace| is_it(workspace)).cloned().collect(),
+    }))
 }
 
 async fn respond<T: serde::Serialize>(
