@@ -7,6 +7,7 @@ pub(crate) mod process;
 mod rest;
 pub(crate) mod signals;
 pub(crate) mod spawn;
+pub(crate) mod wait;
 
 use std::fs::File;
 use std::io;

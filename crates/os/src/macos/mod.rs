@@ -8,6 +8,7 @@ mod process_watch;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 mod sysctl;
+pub(crate) mod wait;
 
 use std::fs::File;
 use std::io;

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getsid};
 
@@ -19,18 +20,65 @@ pub(crate) const RSS_UNITS_PER_KIB: u64 = 1024;
 /// Asks `PROC_PIDTBSDINFO` for zombies too.
 const ZOMBIES_TOO: u64 = 1;
 
+/// The start of a process that does not tell it.
+const UNKNOWN_START: u64 = 0;
+
 /// "No terminal" in `e_tdev`.
 const NO_DEVICE: u32 = u32::MAX;
 
-pub(crate) fn info(pid: i32) -> io::Result<Option<ProcessInfo>> {
+/// What the kernel tells of a process of this user; `None` when there is no such process.
+pub(super) fn record(pid: i32) -> io::Result<Option<libc::proc_bsdinfo>> {
     // SAFETY: an all-zero record is a valid value of this plain C struct.
     let mut record: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
     match pid_info(pid, libc::PROC_PIDTBSDINFO, ZOMBIES_TOO, &mut record) {
+        Ok(()) => Ok(Some(record)),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The little that everybody may know of another user's process. When it started is not told: its start is 0, so it is
+/// never taken for a process that was once known.
+fn others(pid: i32) -> io::Result<Option<ProcessInfo>> {
+    // SAFETY: an all-zero record is a valid value of this plain C struct.
+    let mut record: libc::proc_bsdshortinfo = unsafe { std::mem::zeroed() };
+    match pid_info(pid, libc::PROC_PIDT_SHORTBSDINFO, ZOMBIES_TOO, &mut record) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
         Err(error) => return Err(error),
     }
-    let number = |value: u32| i32::try_from(value).unwrap_or(0);
+    Ok(Some(ProcessInfo {
+        pid,
+        ppid: number(record.pbsi_ppid),
+        pgid: number(record.pbsi_pgid),
+        sid: getsid(Some(Pid::from_raw(pid))).map_or(0, Pid::as_raw),
+        start: UNKNOWN_START,
+        uid: record.pbsi_uid,
+        tty: 0,
+        foreground: 0,
+        state: state(record.pbsi_status),
+    }))
+}
+
+fn number(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(0)
+}
+
+fn state(status: u32) -> Liveness {
+    match status {
+        libc::SZOMB => Liveness::Zombie,
+        libc::SSTOP => Liveness::Stopped,
+        _ => Liveness::Running,
+    }
+}
+
+pub(crate) fn info(pid: i32) -> io::Result<Option<ProcessInfo>> {
+    let record = match record(pid) {
+        Ok(Some(record)) => record,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return others(pid),
+        Err(error) => return Err(error),
+    };
     Ok(Some(ProcessInfo {
         pid,
         ppid: number(record.pbi_ppid),
@@ -40,11 +88,7 @@ pub(crate) fn info(pid: i32) -> io::Result<Option<ProcessInfo>> {
         uid: record.pbi_uid,
         tty: if record.e_tdev == NO_DEVICE { 0 } else { u64::from(record.e_tdev) },
         foreground: number(record.e_tpgid),
-        state: match record.pbi_status {
-            libc::SZOMB => Liveness::Zombie,
-            libc::SSTOP => Liveness::Stopped,
-            _ => Liveness::Running,
-        },
+        state: state(record.pbi_status),
     }))
 }
 
@@ -107,7 +151,7 @@ pub(crate) fn table() -> io::Result<Vec<ProcessInfo>> {
     for pid in pids {
         match info(pid) {
             Ok(found) => rows.extend(found),
-            // Another user's.
+            // One that the system keeps to itself.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
         }
@@ -115,20 +159,31 @@ pub(crate) fn table() -> io::Result<Vec<ProcessInfo>> {
     Ok(rows)
 }
 
-/// Calls one of libproc's listing functions: first for the number, then, with room to spare, for the pids.
+/// Calls one of libproc's listing functions, which answer with a number of pids: first for how many there may be, then,
+/// with room to spare, for the pids, until there was room for all of them.
 fn pids(list: impl Fn(*mut i32, libc::c_int) -> libc::c_int) -> io::Result<Vec<i32>> {
-    let count = list(std::ptr::null_mut(), 0);
-    if count < 0 {
-        return Err(io::Error::last_os_error());
+    let mut room = counted(|| list(std::ptr::null_mut(), 0))? + 64;
+    loop {
+        let mut pids = vec![0_i32; room];
+        let size = libc::c_int::try_from(size_of_val(pids.as_slice())).map_err(io::Error::other)?;
+        let found = counted(|| list(pids.as_mut_ptr(), size))?;
+        if found < room {
+            // What was not written is zero.
+            pids.retain(|pid| *pid > 0);
+            return Ok(pids);
+        }
+        room *= 2;
     }
-    let mut pids = vec![0_i32; usize::try_from(count).unwrap_or(0) + 64];
-    let size = libc::c_int::try_from(size_of_val(pids.as_slice())).map_err(io::Error::other)?;
-    if list(pids.as_mut_ptr(), size) < 0 {
-        return Err(io::Error::last_os_error());
+}
+
+/// An error is told by zero and `errno`: zero alone is an empty list.
+fn counted(call: impl FnOnce() -> libc::c_int) -> io::Result<usize> {
+    Errno::clear();
+    match usize::try_from(call()) {
+        Ok(0) if Errno::last_raw() != 0 => Err(io::Error::last_os_error()),
+        Ok(count) => Ok(count),
+        Err(_) => Err(io::Error::last_os_error()),
     }
-    // What was not written is zero; the documentation leaves open whether the answer counts pids or bytes.
-    pids.retain(|pid| *pid > 0);
-    Ok(pids)
 }
 
 /// The parts of what the kernel keeps of a process's arguments: `(arguments, environment)`.
@@ -198,16 +253,19 @@ pub(crate) fn cwd(pid: i32) -> io::Result<PathBuf> {
 }
 
 pub(crate) fn started_ms(process: &ProcessInfo) -> Option<i64> {
-    i64::try_from(process.start / 1000).ok()
+    i64::try_from(process.start / 1000).ok().filter(|_| process.start != UNKNOWN_START)
 }
 
 pub(crate) fn own_children() -> io::Result<Option<Vec<i32>>> {
-    let own = getpid().as_raw();
+    children_of(getpid().as_raw()).map(Some)
+}
+
+/// Zombies too, and those whose parent a debugger is for a time.
+pub(super) fn children_of(parent: i32) -> io::Result<Vec<i32>> {
     pids(|buffer, size| {
         // SAFETY: the buffer is as long as said, or null to ask for the number.
-        unsafe { libc::proc_listchildpids(own, buffer.cast(), size) }
+        unsafe { libc::proc_listchildpids(parent, buffer.cast(), size) }
     })
-    .map(Some)
 }
 
 /// There is none on this system.
@@ -227,7 +285,7 @@ pub(crate) fn signal(process: &ProcessIdentity, signal: Signal) -> io::Result<bo
         Liveness::Zombie => Ok(true),
         Liveness::Running | Liveness::Stopped => match kill(Pid::from_raw(process.pid), signal) {
             Ok(()) => Ok(true),
-            Err(nix::errno::Errno::ESRCH) => Ok(false),
+            Err(Errno::ESRCH) => Ok(false),
             Err(error) => Err(error.into()),
         },
     }

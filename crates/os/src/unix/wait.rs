@@ -50,15 +50,10 @@ pub struct Usage {
 /// # Errors
 /// `ECHILD` when it is no child of ours.
 pub fn peek(pid: i32) -> io::Result<Option<Ended>> {
-    let Some(id) = libc::id_t::try_from(pid).ok().filter(|id| *id > 0) else { return Err(no_child()) };
-    let Some(info) = wait_id(libc::P_PID, id)? else { return Ok(None) };
-    // SAFETY: waitid filled the record for a child that ended, so the status field is the one in use.
-    let status = unsafe { info.si_status() };
-    Ok(Some(match info.si_code {
-        libc::CLD_KILLED => Ended::Signal { signal: status, core: false },
-        libc::CLD_DUMPED => Ended::Signal { signal: status, core: true },
-        _ => Ended::Code(status),
-    }))
+    if pid <= 0 {
+        return Err(no_child());
+    }
+    sys::wait::peek(pid)
 }
 
 /// Takes the exit of our child; its pid may be used again from here on. `None` while it lives.
@@ -78,7 +73,8 @@ pub fn reap(pid: i32) -> io::Result<Option<(Ended, Usage)>> {
     if found == 0 {
         return Ok(None);
     }
-    let ended = Ended::from_status(status).ok_or_else(|| io::Error::other("a wait status without an end"))?;
+    // A status that tells of no end: it was stopped, or goes on. It lives.
+    let Some(ended) = Ended::from_status(status) else { return Ok(None) };
     Ok(Some((
         ended,
         Usage {
@@ -94,26 +90,14 @@ pub fn reap(pid: i32) -> io::Result<Option<(Ended, Usage)>> {
 /// # Errors
 /// `ECHILD` when we have no child at all: the proof that nothing is left.
 pub fn any_exited() -> io::Result<Option<i32>> {
-    // SAFETY: as in `peek`: the record tells of a child that ended.
-    Ok(wait_id(libc::P_ALL, 0)?.map(|info| unsafe { info.si_pid() }))
-}
-
-fn wait_id(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<libc::siginfo_t>> {
-    // SAFETY: an all-zero siginfo_t is a valid value; a zero pid afterwards means that nothing was found.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the record lives for the call.
-    retry(|| unsafe {
-        libc::waitid(kind, id, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
-    })?;
-    // SAFETY: zeroed or filled in by waitid: the pid field is valid either way.
-    Ok((unsafe { info.si_pid() } != 0).then_some(info))
+    sys::wait::any_exited()
 }
 
 fn milliseconds(time: libc::timeval) -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_usec).unwrap_or(0) / 1000
 }
 
-fn no_child() -> io::Error {
+pub(crate) fn no_child() -> io::Error {
     io::Error::from_raw_os_error(libc::ECHILD)
 }
 
@@ -122,7 +106,8 @@ fn no_child() -> io::Error {
 pub struct ExitWatch(OwnedFd);
 
 impl ExitWatch {
-    /// Watches this very process; `None` when it is gone already. For a zombie it is readable at once.
+    /// Watches this very process; `None` when it is gone already. For a zombie it is readable at once (Linux), or `None`
+    /// (macOS).
     ///
     /// # Errors
     /// What the system says.
@@ -131,7 +116,7 @@ impl ExitWatch {
     }
 
     /// How the process ended, where the system tells those who are not the parent: Linux 6.15 and later, once the
-    /// parent has reaped it. Else `None`: the code is unknown.
+    /// parent has reaped it; a macOS that tells it to whoever may signal the process. Else `None`: the code is unknown.
     #[must_use]
     pub fn exit_code(&self) -> Option<Ended> {
         Ended::from_status(sys::process::exit_status(self.0.as_fd())?)
