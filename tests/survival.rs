@@ -357,6 +357,26 @@ fn case_32_a_killed_shim_is_replaced_and_no_line_is_lost() {
 }
 
 #[test]
+fn how_a_run_ended_is_known_though_its_shim_was_killed() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = stub_workspace(&sandbox, "orphan", &port);
+    workspace.pipctl(&["start"]).ok();
+    let before = workspace.service("web");
+    kill(before.shim_pid.unwrap());
+    workspace.await_service("web", "a new shim", |service| {
+        service.shim_pid.is_some_and(|pid| Some(pid) != before.shim_pid && alive(pid))
+    });
+    kill(before.pid.unwrap());
+    workspace.await_service("web", "a new run", |now| now.phase == Phase::Ready && now.run != before.run);
+    let cause = || workspace.why("web").runs[0].exit.as_ref().map(|exit| exit.cause.clone());
+    until("the cause on record", SHORT, || cause() == Some(wire::ExitCause::Signal(9)));
+    let killed = sandbox.kill_daemon();
+    sandbox.await_daemon(killed);
+    assert_eq!(cause(), Some(wire::ExitCause::Signal(9)));
+}
+
+#[test]
 fn shim_and_daemon_killed_together_still_leave_the_service_running() {
     let sandbox = sandbox!();
     let (port, other) = (sandbox.port(), sandbox.port());

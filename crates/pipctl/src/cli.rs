@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Names for completions
     #[command(hide = true)]
-    CompleteServices(Workspace),
+    CompleteServices(CompleteServices),
     /// The stub service of `selftest`
     #[command(hide = true)]
     SelftestStub(SelftestStub),
@@ -156,6 +156,9 @@ pub(crate) struct Restart {
 /// `pipctl status`
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Status {
+    /// Services to show [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
     /// All workspaces
     #[arg(short, long, conflicts_with = "workspace")]
     pub(crate) all: bool,
@@ -379,6 +382,14 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
+/// `pipctl complete-services`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CompleteServices {
+    /// The line so far, word by word
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
+}
+
 /// The shells there are completions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
@@ -456,9 +467,14 @@ mod tests {
             let full = Cli::try_parse_from(words(line)).unwrap();
             assert_eq!(format!("{quick:?}"), format!("{full:?}"), "{line}");
         }
-        for line in
-            ["pipctl", "pipctl status --json --json", "pipctl status x", "pipctl start", "pipctl status -l"]
-        {
+        for line in [
+            "pipctl",
+            "pipctl status --json --json",
+            "pipctl status x",
+            "pipctl start",
+            "pipctl status -l",
+            "pipctl status web",
+        ] {
             assert!(quick(&words(line)).is_none(), "{line}");
         }
     }

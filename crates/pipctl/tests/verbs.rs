@@ -177,6 +177,22 @@ fn status_as_json_is_the_snapshot_with_the_daemon() {
 }
 
 #[test]
+fn status_of_some_services_shows_and_weighs_only_these() {
+    let (place, _fake) = place(|frame, root| {
+        vec![ok(frame, &snapshot(root, json!([service("good", "ready"), service("bad", "backoff")])))]
+    });
+    assert_eq!(place.run("status").exit, Exit::Failed);
+    let said = place.run("status good");
+    assert_eq!(said.exit, Exit::Ok);
+    assert!(said.out.contains("good") && !said.out.contains("bad"), "{}", said.out);
+    let json = place.run("status good --json").json();
+    assert_eq!(json["workspaces"][0]["services"].as_array().unwrap().len(), 1);
+    let said = place.run("status god");
+    assert_eq!(said.exit, Exit::Usage);
+    assert!(said.err.contains("no service `god`") && said.err.contains("good, bad"), "{}", said.err);
+}
+
+#[test]
 fn start_sends_the_workspace_and_prints_what_came_of_it() {
     let (place, fake) = place(|frame, _| {
         vec![ok(frame, &results(json!([{ "outcome": "ready", "service": service("server", "ready") }])))]
@@ -440,6 +456,7 @@ fn completions_know_the_services() {
         vec![ok(frame, &snapshot(root, json!([service("jupyter", "ready"), service("server", "down")])))]
     });
     assert_eq!(place.run("complete-services").out, "jupyter\nserver\n");
+    assert_eq!(place.run("complete-services -- pipctl stop server").out, "jupyter\n");
     for shell in ["bash", "zsh", "fish"] {
         let said = place.run(&format!("completions {shell}"));
         assert_eq!(said.exit, Exit::Ok);
@@ -448,8 +465,8 @@ fn completions_know_the_services() {
     let zsh = place.run("completions zsh").out;
     assert!(zsh.starts_with("#compdef pipctl\n"), "{zsh}");
     let services = zsh.lines().filter(|line| line.contains(":_pipctl_services'"));
-    // start, stop, restart, logs, url, open, why
-    assert_eq!(services.count(), 7, "{zsh}");
+    // start, stop, restart, status, logs, url, open, why
+    assert_eq!(services.count(), 8, "{zsh}");
     let (place, _host) = nowhere();
     let said = place.run("complete-services");
     assert_eq!((said.exit, said.out, said.err), (Exit::Ok, String::new(), String::new()));

@@ -133,6 +133,13 @@ impl Daemon {
             && let Some(cause) = &live.reaped
         {
             exited.cause = cause.clone();
+            // Its shim was not the parent and recorded what it knew. It ends after this report, and writes no more.
+            let (record, known) = (live.dir.exited(), exited.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = run::record::write(&record, &known, run::record::Durability::Rename) {
+                    tracing::warn!(path = %record.display(), %error, "the cause of an end could not be recorded");
+                }
+            });
         }
         let never_ready = matches!(
             service.core.phase(),

@@ -1,10 +1,12 @@
-//! `pipctl completions`: clap's scripts, and the names of services from the running daemon.
+//! `pipctl completions`: clap's scripts, and the names of services.
+
+use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap_complete::generate;
 
 use super::find;
-use crate::cli::{self, Cli, Completions, Shell};
+use crate::cli::{self, Cli, CompleteServices, Completions, Shell};
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Surroundings, Terminal};
 
@@ -47,24 +49,47 @@ fn zsh(script: &str, names: &str) -> String {
     text
 }
 
-/// The names of the workspace's services, one a line. Silent about every mistake: a person is typing.
+/// The names of the workspace's services that are not on the line yet, one a line: those pipd knows, before the first
+/// start those that would be started. Silent about every mistake: a person is typing.
 pub(crate) fn services(
-    args: &cli::Workspace,
+    args: &CompleteServices,
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Exit {
-    let names = || -> Result<String, Failure> {
-        let root = find::root(args, surroundings)?.path;
-        let snapshot = find::daemon(surroundings)?.status(Some(&root))?;
-        let view = find::view_of(&snapshot, &root);
-        Ok(view
-            .into_iter()
-            .flat_map(|view| &view.services)
-            .map(|service| format!("{}\n", service.name))
-            .collect())
+    let here = cli::Workspace { workspace: workspace_of(&args.words, surroundings) };
+    let known = known(&here, surroundings).unwrap_or_default();
+    let names = if known.is_empty() {
+        let configured = find::spec(&here, surroundings).map(|(_, spec)| spec.services).unwrap_or_default();
+        configured.into_iter().map(|service| service.name).collect()
+    } else {
+        known
     };
-    if let Ok(names) = names() {
-        let _ = terminal.print(&names);
-    }
+    let lines = names.iter().filter(|name| !args.words.contains(name)).map(|name| format!("{name}\n"));
+    let _ = terminal.print(&lines.collect::<String>());
     Exit::Ok
+}
+
+fn known(here: &cli::Workspace, surroundings: &Surroundings) -> Result<Vec<String>, Failure> {
+    let root = find::root(here, surroundings)?.path;
+    let snapshot = find::daemon(surroundings)?.status(Some(&root))?;
+    let services = find::view_of(&snapshot, &root).into_iter().flat_map(|view| &view.services);
+    Ok(services.map(|service| service.name.clone()).collect())
+}
+
+/// The folder a line names with `-w`, as the shell would expand it.
+fn workspace_of(words: &[String], surroundings: &Surroundings) -> Option<PathBuf> {
+    let mut words = words.iter();
+    let mut named = None;
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--workspace=") {
+            Some(path) => named = Some(path),
+            None if word == "-w" || word == "--workspace" => named = words.next().map(String::as_str),
+            None => {}
+        }
+    }
+    let named = named.filter(|named| !named.is_empty())?;
+    match (named.strip_prefix("~/"), &surroundings.home) {
+        (Some(below), Some(home)) => Some(home.join(below)),
+        _ => Some(PathBuf::from(named)),
+    }
 }

@@ -151,7 +151,11 @@ fn status(json: bool, surroundings: &Surroundings, terminal: &mut Terminal<'_>) 
         text.push_str(&format!("manager  {}\n", plain(&daemon.manager)));
     }
     let services: usize = snapshot.workspaces.iter().map(|view| view.services.len()).sum();
-    text.push_str(&format!("looks after {services} services in {} workspaces\n", snapshot.workspaces.len()));
+    text.push_str(&format!(
+        "looks after {} in {}\n",
+        counted(services, "service"),
+        counted(snapshot.workspaces.len(), "workspace")
+    ));
     for warning in &snapshot.warnings {
         text.push_str(&format!("warning: {}\n", plain(warning)));
     }
@@ -168,4 +172,9 @@ fn become_daemon() -> Result<Exit, Failure> {
         Exit::Unreachable,
         format!("{}: cannot become pipd: {error}; look at it: ls -l {}", exe.display(), exe.display()),
     ))
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }

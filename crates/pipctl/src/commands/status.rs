@@ -61,6 +61,7 @@ pub(crate) fn run(
         Ok((client, snapshot)) => (client, snapshot?),
         Err(error) => return not_running(&error, &locations, args.json, terminal),
     };
+    let snapshot = only(snapshot, &args.services, root.as_deref())?;
     let exit = snapshot.workspaces.iter().map(exit_of).fold(Exit::Ok, Exit::worst);
     let details = if args.long { details(&mut client, root.as_deref(), terminal)? } else { None };
     if args.json {
@@ -105,6 +106,30 @@ fn details(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The services with these names, all when there are none. Each must be there.
+fn only(mut snapshot: Snapshot, names: &[String], root: Option<&Path>) -> Result<Snapshot, Failure> {
+    if names.is_empty() {
+        return Ok(snapshot);
+    }
+    let known: Vec<&str> = snapshot
+        .workspaces
+        .iter()
+        .flat_map(|view| view.services.iter().map(|service| service.name.as_str()))
+        .collect();
+    if let Some(missing) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(match root {
+            Some(root) if snapshot.workspaces.is_empty() => find::never_started(root),
+            Some(root) => find::unknown_service(missing, &known, &root.to_string_lossy()),
+            None => find::unknown_service(missing, &known, "any workspace"),
+        });
+    }
+    for view in &mut snapshot.workspaces {
+        view.services.retain(|service| names.contains(&service.name));
+    }
+    snapshot.workspaces.retain(|view| !view.services.is_empty());
+    Ok(snapshot)
 }
 
 fn not_running(

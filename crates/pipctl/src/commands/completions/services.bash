@@ -1,16 +1,16 @@
 
-# Names of services, from the running pipd.
+# Names of services: those pipd knows here, before the first start those of the workspace.
 _pipctl_with_services() {
     local verb="${COMP_WORDS[1]}" word="${COMP_WORDS[COMP_CWORD]}"
     if [[ $COMP_CWORD -ge 2 && "$word" != -* ]]; then
         case "$verb" in
-        start | stop | restart | logs | url | open | why)
+        start | stop | restart | status | logs | url | open | why)
             case "${COMP_WORDS[COMP_CWORD - 1]}" in
             -w | --workspace | --timeout | -n | --lines | --since | --stream) ;;
             *)
                 # Names of services hold no blanks.
                 # shellcheck disable=SC2207
-                COMPREPLY=($(compgen -W "$(command pipctl complete-services 2>/dev/null)" -- "$word"))
+                COMPREPLY=($(compgen -W "$(command pipctl complete-services -- "${COMP_WORDS[@]:0:COMP_CWORD}" 2>/dev/null)" -- "$word"))
                 return 0
                 ;;
             esac

@@ -1,3 +1,3 @@
 
-# Names of services, from the running pipd.
-complete -c pipctl -f -n "__fish_seen_subcommand_from start stop restart logs url open why" -a "(command pipctl complete-services 2>/dev/null)"
+# Names of services: those pipd knows here, before the first start those of the workspace.
+complete -c pipctl -f -n "__fish_seen_subcommand_from start stop restart status logs url open why" -a "(command pipctl complete-services -- (commandline -opc) 2>/dev/null)"
