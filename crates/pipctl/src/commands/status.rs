@@ -63,7 +63,10 @@ pub(crate) fn run(
     };
     let snapshot = only(snapshot, &args.services, root.as_deref())?;
     let exit = snapshot.workspaces.iter().map(exit_of).fold(Exit::Ok, Exit::worst);
-    let details = if args.long { details(&mut client, root.as_deref(), terminal)? } else { None };
+    let mut details = if args.long { details(&mut client, root.as_deref(), terminal)? } else { None };
+    if let Some(details) = details.as_mut().filter(|_| !args.services.is_empty()) {
+        details.services.retain(|service| args.services.contains(&service.name));
+    }
     if args.json {
         let uses = args.long.then(|| uses::of(&snapshot, true));
         terminal.print_json(&Running {
