@@ -235,6 +235,19 @@ impl Client {
         self.call(&Request::Restart(params), limit, progress)
     }
 
+    /// Has services that somebody started by hand looked after, in place.
+    ///
+    /// # Errors
+    /// As [`Client::start`].
+    pub fn adopt(
+        &mut self,
+        params: StartParams,
+        progress: &mut dyn Progress,
+    ) -> Result<VerbAnswer, CallError> {
+        let limit = waiting_limit(params.no_wait, params.timeout_ms);
+        self.call(&Request::Adopt(params), limit, progress)
+    }
+
     /// Wants services down. Returns when each is, or out of time.
     ///
     /// # Errors

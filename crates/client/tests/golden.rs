@@ -35,6 +35,7 @@ fn conversation() -> Vec<Vec<u8>> {
         }),
         &verb(ServiceOutcome::Failed, &words, &[]),
     );
+    say(&mut lines, Request::Adopt(start()), &verb(ServiceOutcome::Absent, &[], &[]));
     let stop = StopParams {
         root: "/home/ada/ws".into(),
         services: vec!["jupyter".into()],
@@ -154,10 +155,13 @@ fn service() -> ServiceView {
             cwd: Some("/srv".into()),
             since_ms: Some(1_769_860_000_000),
             service: None,
+            owner: Owner::External,
+            from: Some("Cursor, terminal pts/3".into()),
         }],
         jupyter: Some(jupyter()),
         log_dir: Some("/home/ada/.local/state/pipd/log".into()),
         warnings: vec!["runs as root: --allow-root".into()],
+        choices: vec!["kill 3000   (then this one starts by itself)".into()],
     }
 }
 
@@ -321,7 +325,7 @@ fn every_released_conversation_is_still_understood() {
                     let result = answer.result.unwrap();
                     match asked[&answer.id.to_string()].as_str() {
                         "hello" => drop(read::<HelloAnswer>(result)),
-                        "start" | "stop" | "restart" | "environment.capture" => {
+                        "start" | "stop" | "restart" | "adopt" | "environment.capture" => {
                             drop(read::<VerbAnswer>(result))
                         }
                         "status" | "subscribe" => drop(read::<Snapshot>(result)),
@@ -389,10 +393,11 @@ fn the_page_shows_the_golden_messages() {
     }
 }
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "hello",
     "start",
     "restart",
+    "adopt",
     "stop",
     "status",
     "subscribe",

@@ -15,6 +15,12 @@ pub enum Action {
         /// The new run.
         run: RunId,
     },
+    /// Take the server that somebody started by hand for a run of ours. Asks for exactly one `Spawned`, `Blocked` or
+    /// `Exited`, as a spawn does.
+    Adopt {
+        /// The new run.
+        run: RunId,
+    },
     /// Walk the stop ladder. May be asked again after a restart of the daemon.
     Stop {
         /// The run to end.
@@ -55,6 +61,8 @@ pub enum Answer {
     Superseded,
     /// A server that somebody started by hand does the work; it is not ours to start or stop.
     External,
+    /// Nobody runs it by hand, so there is nothing to adopt; nothing was changed.
+    Absent,
 }
 
 /// One step in the making: when, by which rules, and what is to be done so far.

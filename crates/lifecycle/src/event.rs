@@ -23,7 +23,14 @@ pub enum Event {
         /// answer was lost with a daemon: it is not restarted once more.
         seen: Option<RunId>,
     },
-    /// Answer to [`Action::Spawn`](crate::Action::Spawn): the process lives.
+    /// The server that somebody started by hand is to be looked after from now on, in place. Where there is none
+    /// nothing changes, not even the goal.
+    Adopt {
+        /// Who asks.
+        request: Option<RequestId>,
+    },
+    /// Answer to [`Action::Spawn`](crate::Action::Spawn) and [`Action::Adopt`](crate::Action::Adopt): the process
+    /// lives.
     Spawned {
         /// Of which run.
         run: RunId,
@@ -63,7 +70,8 @@ pub enum Event {
     Unblocked,
     /// A file on which it depends has changed.
     SourceChanged,
-    /// A server of this workspace that somebody started by hand has appeared or gone.
+    /// A server of this workspace that somebody started by hand has appeared or gone. Gone again: its port was in
+    /// use for a while after its end and is quiet now.
     External {
         /// It is there.
         present: bool,

@@ -21,7 +21,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 
@@ -51,7 +52,8 @@ impl Service {
             | Phase::Unhealthy { .. }
             | Phase::Stopping { .. }
             | Phase::Finished
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 
@@ -59,7 +61,14 @@ impl Service {
     /// ours runs; while it is there nothing is started, and when it goes the goal decides.
     pub(crate) fn external(&mut self, present: bool, turn: &mut Turn<'_>) {
         match (self.phase, present) {
-            (Phase::Backoff { .. } | Phase::Blocked { .. }, true) => {
+            (
+                Phase::Backoff { .. }
+                | Phase::Blocked { .. }
+                | Phase::Quiet { .. }
+                | Phase::Finished
+                | Phase::GaveUp,
+                true,
+            ) => {
                 self.enter(Phase::External, turn);
                 self.waiting.answer(Answer::External, turn);
             }
@@ -69,27 +78,32 @@ impl Service {
                 Goal::Up => {}
             },
             (Phase::External, false) => match self.goal {
-                Goal::Up => {
-                    let until = self.budget.earliest(turn.now);
-                    self.enter(Phase::Backoff { until }, turn);
-                }
+                Goal::Up => self.leave_quiet(turn),
                 Goal::Down => self.enter(Phase::Down, turn),
             },
+            // It was in use once more: the wait begins anew.
+            (Phase::Quiet { .. }, false) => self.leave_quiet(turn),
             // If this attempt turns out to be blocked, this is by what.
             (Phase::Spawning { .. }, present) => self.hand_started = present,
             // Known already, or nothing that waits for it.
             (Phase::External, true)
             | (Phase::Down | Phase::Backoff { .. } | Phase::Blocked { .. }, false)
+            | (Phase::Finished | Phase::GaveUp, false)
             | (
                 Phase::Starting { .. }
                 | Phase::Ready { .. }
                 | Phase::Unhealthy { .. }
-                | Phase::Stopping { .. }
-                | Phase::Finished
-                | Phase::GaveUp,
+                | Phase::Stopping { .. },
                 _,
             ) => {}
         }
+    }
+
+    /// A person who ends a server by Ctrl-C mostly wants to start it again: the port is theirs for a while.
+    fn leave_quiet(&mut self, turn: &mut Turn<'_>) {
+        let earliest = self.budget.earliest(turn.now);
+        let until = turn.policy.takeover_ms.map(|quiet| turn.after(quiet).max(earliest));
+        self.enter(Phase::Quiet { until }, turn);
     }
 
     /// The session ends: what lives is stopped, nothing is started any more, the goal stays for the next one.
@@ -105,7 +119,11 @@ impl Service {
                 self.stop_run(StopReason::SessionEnd, turn);
                 self.waiting.answer(Answer::Superseded, turn);
             }
-            Phase::Blocked { .. } | Phase::Backoff { .. } | Phase::GaveUp | Phase::External => {
+            Phase::Blocked { .. }
+            | Phase::Backoff { .. }
+            | Phase::GaveUp
+            | Phase::External
+            | Phase::Quiet { .. } => {
                 self.enter(Phase::Down, turn);
                 self.waiting.answer(Answer::Superseded, turn);
             }

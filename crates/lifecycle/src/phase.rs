@@ -81,6 +81,11 @@ pub enum Phase {
     GaveUp,
     /// A server that somebody started by hand does the work.
     External,
+    /// It has ended, and whoever started it may be about to do so again. Nothing is started meanwhile.
+    Quiet {
+        /// When one of ours is started in its place; only when somebody asks if absent.
+        until: Option<Millis>,
+    },
 }
 
 impl Phase {
@@ -97,7 +102,8 @@ impl Phase {
             | Self::Backoff { .. }
             | Self::Finished
             | Self::GaveUp
-            | Self::External => None,
+            | Self::External
+            | Self::Quiet { .. } => None,
         }
     }
 
@@ -107,6 +113,7 @@ impl Phase {
             Self::Starting { ready_by, .. } => Some(ready_by),
             Self::Backoff { until } => Some(until),
             Self::Blocked { retry, .. } => retry,
+            Self::Quiet { until } => until,
             Self::Stopping { kill_at, .. } => kill_at,
             Self::Down
             | Self::Spawning { .. }

@@ -35,6 +35,9 @@ pub struct Policy {
     pub stop_allowance_ms: Millis,
     /// Whether something reports `Ready`. If nothing does, running is ready.
     pub probed: bool,
+    /// How long the port must have been quiet after a server that was started by hand has ended, before one of
+    /// ours is started in its place. Never unasked when absent.
+    pub takeover_ms: Option<Millis>,
 }
 
 impl Default for Policy {
@@ -49,6 +52,7 @@ impl Default for Policy {
             start_timeout_ms: 60_000,
             stop_allowance_ms: 10_000,
             probed: true,
+            takeover_ms: Some(10_000),
         }
     }
 }

@@ -31,7 +31,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 
@@ -48,7 +49,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 
@@ -67,7 +69,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 
@@ -92,7 +95,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 
@@ -117,7 +121,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 
@@ -135,7 +140,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 

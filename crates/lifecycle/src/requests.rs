@@ -11,9 +11,12 @@ impl Service {
     pub(crate) fn start(&mut self, request: Option<RequestId>, turn: &mut Turn<'_>) {
         self.aim(Goal::Up, turn);
         match self.phase {
-            Phase::Down | Phase::Blocked { .. } | Phase::Backoff { .. } | Phase::Finished | Phase::GaveUp => {
-                self.start_anew(request, turn)
-            }
+            Phase::Down
+            | Phase::Blocked { .. }
+            | Phase::Backoff { .. }
+            | Phase::Quiet { .. }
+            | Phase::Finished
+            | Phase::GaveUp => self.start_anew(request, turn),
             Phase::Spawning { .. } => self.wait_for_ready(request, turn),
             Phase::Starting { ready_by, .. } => self.waiting.join(request, Some(ready_by)),
             Phase::Ready { .. } => turn.answer(request, Answer::Already),
@@ -34,9 +37,12 @@ impl Service {
         }
         self.aim(Goal::Up, turn);
         match self.phase {
-            Phase::Down | Phase::Blocked { .. } | Phase::Backoff { .. } | Phase::Finished | Phase::GaveUp => {
-                self.start_anew(request, turn)
-            }
+            Phase::Down
+            | Phase::Blocked { .. }
+            | Phase::Backoff { .. }
+            | Phase::Quiet { .. }
+            | Phase::Finished
+            | Phase::GaveUp => self.start_anew(request, turn),
             Phase::Spawning { .. }
             | Phase::Starting { .. }
             | Phase::Ready { .. }
@@ -65,7 +71,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => self.start(request, turn),
+            | Phase::External
+            | Phase::Quiet { .. } => self.start(request, turn),
         }
     }
 
@@ -78,7 +85,7 @@ impl Service {
                 self.enter(Phase::Down, turn);
                 turn.answer(request, Answer::AlreadyStopped);
             }
-            Phase::Blocked { .. } | Phase::Backoff { .. } => {
+            Phase::Blocked { .. } | Phase::Backoff { .. } | Phase::Quiet { .. } => {
                 self.enter(Phase::Down, turn);
                 turn.answer(request, Answer::Stopped);
             }
@@ -92,6 +99,31 @@ impl Service {
             }
             // Nothing is ever stopped that we did not start.
             Phase::External => turn.answer(request, Answer::External),
+        }
+    }
+
+    /// `Adopt`: what somebody started by hand becomes a run of ours, without an end and a beginning. Where nobody did,
+    /// this is no start.
+    pub(crate) fn adopt(&mut self, request: Option<RequestId>, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::External => {
+                self.aim(Goal::Up, turn);
+                self.forgive();
+                self.wait_for_ready(request, turn);
+                let run = self.next_run(turn);
+                turn.act(Action::Adopt { run });
+            }
+            Phase::Spawning { .. }
+            | Phase::Starting { .. }
+            | Phase::Ready { .. }
+            | Phase::Unhealthy { .. } => turn.answer(request, Answer::Already),
+            Phase::Down
+            | Phase::Blocked { .. }
+            | Phase::Backoff { .. }
+            | Phase::Stopping { .. }
+            | Phase::Finished
+            | Phase::GaveUp
+            | Phase::Quiet { .. } => turn.answer(request, Answer::Absent),
         }
     }
 
@@ -155,7 +187,8 @@ impl Service {
             | Phase::Backoff { .. }
             | Phase::Finished
             | Phase::GaveUp
-            | Phase::External => {}
+            | Phase::External
+            | Phase::Quiet { .. } => {}
         }
     }
 

@@ -76,6 +76,7 @@ impl Service {
         match self.phase {
             Phase::Backoff { until } => Some(until),
             Phase::Blocked { retry, .. } => retry,
+            Phase::Quiet { until } => until,
             Phase::Down
             | Phase::Spawning { .. }
             | Phase::Starting { .. }
@@ -107,11 +108,16 @@ impl Service {
         self.hand_started = false;
     }
 
-    /// The only maker of runs. Called where no run lives, and nowhere else.
     pub(crate) fn spawn(&mut self, turn: &mut Turn<'_>) {
+        let run = self.next_run(turn);
+        turn.act(Action::Spawn { run });
+    }
+
+    /// The only maker of runs. Called where no run lives, and nowhere else.
+    pub(crate) fn next_run(&mut self, turn: &Turn<'_>) -> RunId {
         let run = self.last_run.next();
         self.last_run = run;
         self.enter(Phase::Spawning { run }, turn);
-        turn.act(Action::Spawn { run });
+        run
     }
 }

@@ -18,6 +18,7 @@ impl Service {
             Event::Start { request } => self.start(request, &mut turn),
             Event::Stop { request } => self.stop(request, &mut turn),
             Event::Restart { request, seen } => self.restart(request, seen, &mut turn),
+            Event::Adopt { request } => self.adopt(request, &mut turn),
             Event::Spawned { run } if self.concerns(run) => self.spawned(run, &mut turn),
             Event::Blocked { run, why } if self.concerns(run) => self.not_spawned(run, why, &mut turn),
             Event::Ready { run } if self.concerns(run) => self.answers(run, &mut turn),

@@ -10,6 +10,7 @@ impl Service {
         match self.phase {
             Phase::Backoff { until } if until <= turn.now => self.spawn(turn),
             Phase::Blocked { retry: Some(at), .. } if at <= turn.now => self.spawn(turn),
+            Phase::Quiet { until: Some(until) } if until <= turn.now => self.spawn(turn),
             Phase::Starting { .. } => self.check_start_deadline(turn),
             Phase::Stopping { run, why, .. } if self.unsettled == Some(Unsettled::Ask) => {
                 self.walk_ladder(run, why, turn);
@@ -18,6 +19,7 @@ impl Service {
             Phase::Stopping { .. } => self.kill_if_due(turn),
             Phase::Backoff { .. }
             | Phase::Blocked { .. }
+            | Phase::Quiet { .. }
             | Phase::Down
             | Phase::Spawning { .. }
             | Phase::Ready { .. }

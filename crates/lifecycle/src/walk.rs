@@ -25,6 +25,7 @@ fn small(restart: Restart, start_limit: Option<u32>, probed: bool) -> Policy {
         start_timeout_ms: 500,
         stop_allowance_ms: 250,
         probed,
+        takeover_ms: Some(750),
     }
 }
 
@@ -104,6 +105,11 @@ fn every_state_of_a_service_nobody_probes() {
     report("unprobed", &small(Restart::OnFailure, None, false));
 }
 
+#[test]
+fn every_state_of_a_service_that_leaves_the_port_to_others() {
+    report("leave", &Policy { takeover_ms: None, ..small(Restart::OnFailure, None, true) });
+}
+
 /// Deadlines that are zero long must not make the core run in circles.
 #[test]
 fn every_state_with_no_time_at_all() {
@@ -111,6 +117,7 @@ fn every_state_with_no_time_at_all() {
         healthy_after_ms: 0,
         start_timeout_ms: 0,
         stop_allowance_ms: 0,
+        takeover_ms: Some(0),
         ..small(Restart::OnFailure, Some(2), true)
     };
     report("no time", &nothing);

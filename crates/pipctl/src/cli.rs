@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Stop(Stop),
     /// Stop services and start them again
     Restart(Restart),
+    /// Look after a server that was started by hand, without restarting it
+    Adopt(Adopt),
     /// Show what runs; starts nothing
     Status(Status),
     /// Show what services printed; works without pipd
@@ -146,6 +148,21 @@ pub(crate) struct Restart {
     /// Also when work in kernels or terminals is lost
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
+}
+
+/// `pipctl adopt`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Adopt {
+    /// Services that run by hand
+    #[arg(value_name = "SERVICE", required = true)]
+    pub(crate) services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -122,7 +122,10 @@ impl Exit {
             | ServiceOutcome::Stopped
             | ServiceOutcome::Accepted
             | ServiceOutcome::External => Self::Ok,
-            ServiceOutcome::Failed | ServiceOutcome::Superseded | ServiceOutcome::Unknown => Self::Failed,
+            ServiceOutcome::Failed
+            | ServiceOutcome::Superseded
+            | ServiceOutcome::Absent
+            | ServiceOutcome::Unknown => Self::Failed,
             ServiceOutcome::Blocked => Self::Blocked,
             ServiceOutcome::Timeout => Self::Timeout,
             ServiceOutcome::Busy => Self::Busy,

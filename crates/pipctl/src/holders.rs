@@ -40,7 +40,7 @@ fn describe(pid: i32, address: String, uid: Option<u32>) -> HolderView {
         command: Some(os::process::command_line(pid)).filter(|line| !line.is_empty()),
         cwd: os::process::cwd(pid).ok().map(|cwd| cwd.to_string_lossy().into_owned()),
         since_ms: info.as_ref().and_then(os::process::started_ms),
-        service: None,
+        ..HolderView::default()
     }
 }
 

@@ -465,8 +465,8 @@ fn completions_know_the_services() {
     let zsh = place.run("completions zsh").out;
     assert!(zsh.starts_with("#compdef pipctl\n"), "{zsh}");
     let services = zsh.lines().filter(|line| line.contains(":_pipctl_services'"));
-    // start, stop, restart, status, logs, url, open, why
-    assert_eq!(services.count(), 8, "{zsh}");
+    // start, stop, restart, adopt, status, logs, url, open, why
+    assert_eq!(services.count(), 9, "{zsh}");
     let (place, _host) = nowhere();
     // Without a pipd the workspace itself names them.
     let said = place.run("complete-services");

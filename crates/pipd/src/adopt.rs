@@ -203,6 +203,9 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
     crate::service::LiveRun {
         run,
         marker: spec.as_ref().map(|spec| spec.marker.clone()).unwrap_or_default(),
+        adopted: spec.as_ref().is_some_and(|spec| spec.adopted),
+        token: spec.as_ref().and_then(|spec| spec.token.clone()),
+        facts: Default::default(),
         port: spec.and_then(|spec| spec.port),
         dir,
         host_dir: PathBuf::new(),

@@ -80,11 +80,15 @@ impl Daemon {
             Answer::Timeout => ServiceOutcome::Timeout,
             Answer::Superseded => ServiceOutcome::Superseded,
             Answer::External => ServiceOutcome::External,
+            Answer::Absent => ServiceOutcome::Absent,
         };
         let Some((group, index)) = self.answers.requests.remove(&request) else {
             debug!(%key, ?request, "answer to a request that is no longer waited for");
             return;
         };
+        if outcome == ServiceOutcome::Absent {
+            self.forget_adoption(key);
+        }
         self.settle(group, index, outcome, Vec::new());
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -15,14 +15,18 @@ use tokio::task::AbortHandle;
 
 use crate::daemon::Daemon;
 use crate::input::{Input, Inputs, Key};
+use crate::port::{Look, watch_port};
 use crate::probe::{Finding, Target, Verdict};
 
-/// How often a blocked port is looked at, and the sources of a failing service.
+/// How often the sources of a failing service are looked at.
 const LOOK_OUT: Duration = Duration::from_millis(250);
 
 /// Most processes of a run that are watched, each with a descriptor. The oldest have mostly the lowest numbers, and
 /// what is not watched the slow periodic look still covers.
 const MOST_WATCHED: usize = 128;
+
+/// How long a run is not on its port before it is looked for elsewhere, and then how often.
+const LOOK_ELSEWHERE: Duration = Duration::from_secs(2);
 
 /// Least time between two questions for which deaths are the reason.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
@@ -43,8 +47,8 @@ enum Job {
     Guard(RunId),
     /// Asks an unhealthy run whether it is back.
     Revisit(RunId, bool),
-    /// Looks whether the port is free.
-    Port(RunId),
+    /// Looks who is on the port.
+    Port(Look, RunId),
     /// Looks whether the sources changed.
     Sources,
 }
@@ -76,7 +80,9 @@ impl Daemon {
             Phase::Unhealthy { run, was_ready, .. } if probed && service.is_live(run) => {
                 Some(Job::Revisit(run, was_ready))
             }
-            Phase::Blocked { why: Block::Port, run, .. } => Some(Job::Port(run)),
+            Phase::Blocked { why: Block::Port, run, .. } => Some(Job::Port(Look::Relief, run)),
+            Phase::External => Some(Job::Port(Look::End, service.core.last_run())),
+            Phase::Quiet { .. } => Some(Job::Port(Look::Return, service.core.last_run())),
             Phase::Blocked { why: Block::Exec, .. } | Phase::Backoff { .. } | Phase::GaveUp => {
                 Some(Job::Sources)
             }
@@ -87,8 +93,7 @@ impl Daemon {
             | Phase::Ready { .. }
             | Phase::Unhealthy { .. }
             | Phase::Stopping { .. }
-            | Phase::Finished
-            | Phase::External => None,
+            | Phase::Finished => None,
         };
         if service.companion.job == wanted {
             return;
@@ -127,9 +132,9 @@ impl Daemon {
                 let (target, sources) = (self.target(key)?, sources(service));
                 tokio::task::spawn_local(revisit(target, sources, was_ready, inputs, key_, run))
             }
-            Job::Port(_) => {
-                let (port, jupyter) = (service.port?, service.spec.kind == wire::Kind::Jupyter);
-                tokio::task::spawn_local(await_port(port, jupyter, inputs, key_))
+            Job::Port(look, _) => {
+                let (seeker, seen) = (self.seeker(key)?, service.obstacle.clone());
+                tokio::task::spawn_local(watch_port(seeker, look, seen, inputs, key_))
             }
             Job::Sources => {
                 let (sources, since) = (sources(service), service.spawned_at);
@@ -149,6 +154,7 @@ fn sources(service: &crate::service::Service) -> Vec<PathBuf> {
 async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
     let mut pause = Duration::from_millis(5);
     let mut told = None;
+    let mut looked = Instant::now();
     loop {
         match target.ask().await {
             Finding::Answered => {
@@ -158,6 +164,12 @@ async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
             Finding::Foreign(who) if told.as_ref() != Some(&who) => {
                 told = Some(who.clone());
                 let _ = inputs.send(Input::Probed { key: key.clone(), run, verdict: Verdict::Foreign(who) });
+            }
+            // Nobody on its port: perhaps it is on another one.
+            Finding::Refused if looked.elapsed() >= LOOK_ELSEWHERE => {
+                looked = Instant::now();
+                let members = members(&target).await;
+                tell_facts(&target, &members, &inputs, &key, run).await;
             }
             Finding::Foreign(_) | Finding::Refused | Finding::Silent => {}
         }
@@ -172,6 +184,7 @@ async fn guard(target: Target, sources: Vec<PathBuf>, inputs: Inputs, key: Key, 
     let mut not_before = tokio::time::Instant::now();
     loop {
         let members = members(&target).await;
+        tell_facts(&target, &members, &inputs, &key, run).await;
         wait_for_a_death(&members).await;
         // A server whose helpers come and go is not asked about each of them.
         tokio::time::sleep_until(not_before).await;
@@ -215,6 +228,15 @@ async fn revisit(
     }
 }
 
+/// What it really does, now that it does something.
+async fn tell_facts(target: &Target, members: &BTreeSet<i32>, inputs: &Inputs, key: &Key, run: RunId) {
+    let (target, members) = (target.clone(), members.iter().copied().collect::<Vec<_>>());
+    let Ok(facts) = tokio::task::spawn_blocking(move || crate::truth::of(&target, &members)).await else {
+        return;
+    };
+    let _ = inputs.send(Input::Facts { key: key.clone(), run, facts });
+}
+
 async fn members(target: &Target) -> BTreeSet<i32> {
     let query = target.query.clone();
     tokio::task::spawn_blocking(move || crate::tree::pids(&query).into_iter().collect())
@@ -239,7 +261,7 @@ async fn wait_for_a_death(members: &BTreeSet<i32>) {
 }
 
 /// The end of a process as something to wait for; `None` when it is gone already.
-fn watch(process: &ProcessIdentity) -> std::io::Result<Option<AsyncFd<OwnedFd>>> {
+pub(crate) fn watch(process: &ProcessIdentity) -> std::io::Result<Option<AsyncFd<OwnedFd>>> {
     use std::os::fd::AsFd;
     let Some(watch) = os::wait::ExitWatch::new(process)? else { return Ok(None) };
     let descriptor = watch.as_fd().try_clone_to_owned()?;
@@ -285,15 +307,6 @@ fn changed_since(files: &[PathBuf], since: SystemTime) -> bool {
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|modified| modified > since)
     })
-}
-
-async fn await_port(port: u16, jupyter: bool, inputs: Inputs, key: Key) {
-    loop {
-        tokio::time::sleep(LOOK_OUT).await;
-        if crate::port::is_free(port, jupyter) {
-            let _ = inputs.send(Input::Relief { key: key.clone() });
-        }
-    }
 }
 
 /// Waits until a source is newer than the last attempt, or appears, vanishes or changes.

@@ -37,6 +37,8 @@ pub(crate) struct Daemon {
     pub(crate) nofile: Option<(u64, u64)>,
     /// Whether the next liveness tick is already ordered.
     pub(crate) liveness_due: bool,
+    /// When ports were looked at last on behalf of a reader.
+    pub(crate) looked_at: Option<std::time::Instant>,
     /// The last run of every service that has left its folders behind and is in no configuration now.
     pub(crate) numbers_used: HashMap<Key, RunId>,
     /// What was seen when somebody asked for more than the snapshot.
@@ -72,6 +74,7 @@ impl Daemon {
             told_state_dir: std::env::var_os("PIPD_STATE_DIR").map(wire::Text::from),
             nofile: None,
             liveness_due: false,
+            looked_at: None,
             numbers_used: HashMap::new(),
             looks: crate::details::Looks::default(),
             session_ends_by: None,
@@ -123,6 +126,19 @@ impl Daemon {
             Input::LivenessDue => self.on_liveness_due(),
             Input::PortStillTaken { key, run, obstacle } => self.on_port_still_taken(&key, run, obstacle),
             Input::Heard { key, run, view } => self.on_heard(&key, run, *view),
+            Input::Looked { key, looked, heard } => {
+                self.on_looked(&key, looked);
+                heard.map(|heard| heard.send(()));
+            }
+            Input::Strays { key, strays, heard } => {
+                if let Some(service) = self.service_mut(&key) {
+                    service.strays = strays;
+                    self.touch();
+                }
+                let _ = heard.send(());
+            }
+            Input::Adopt { keys, params, reply } => self.on_adopt(&keys, &params, reply),
+            Input::Facts { key, run, facts } => self.on_facts(&key, run, facts),
             Input::Relief { key } => self.step(&key, Event::Unblocked),
             Input::SourceChanged { key } => self.step(&key, Event::SourceChanged),
             Input::Reaped { pid, cause } => self.on_reaped(pid, cause),
@@ -162,6 +178,7 @@ impl Daemon {
     fn perform(&mut self, key: &Key, action: Action) {
         match action {
             Action::Spawn { run } => self.spawn(key, run),
+            Action::Adopt { run } => self.take_in(key, run),
             Action::Stop { run } => {
                 let all_processes = self.service(key).is_some_and(|service| service.spare_nobody);
                 self.order(key, run, Order::Stop { all_processes });
@@ -188,7 +205,12 @@ impl Daemon {
     /// Facts that hold only within a phase are dropped with it.
     fn on_phase(&mut self, key: &Key, before: &Phase, after: &Phase) {
         if let Some(service) = self.service_mut(key) {
-            if !matches!(after, Phase::Blocked { .. }) {
+            // What is adopted is known until it is a run of ours.
+            service.adopting = match after {
+                Phase::Spawning { .. } => service.obstacle.as_ref().and_then(|seen| seen.external.clone()),
+                _ => None,
+            };
+            if !matches!(after, Phase::Blocked { .. } | Phase::External | Phase::Quiet { .. }) {
                 service.obstacle = None;
             }
             if !matches!(after, Phase::Unhealthy { .. }) {
@@ -199,7 +221,9 @@ impl Daemon {
                 tokio::task::spawn_blocking(move || run::record::mark_ready(&dir));
             }
         }
-        if matches!(after, Phase::Ready { .. }) && !matches!(before, Phase::Ready { .. }) {
+        // What somebody runs by hand is as good for those who need it.
+        let serves = |phase: &Phase| matches!(phase, Phase::Ready { .. } | Phase::External);
+        if serves(after) && !serves(before) {
             self.release_dependents(key);
         }
     }

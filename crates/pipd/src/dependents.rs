@@ -74,6 +74,7 @@ fn obstacle(workspace: &Workspace, name: &str, links: usize) -> Option<(String, 
         },
         Phase::Finished => "has finished".to_owned(),
         Phase::Down => "is not started".to_owned(),
+        Phase::Quiet { .. } => "has just ended where somebody ran it by hand".to_owned(),
         Phase::Spawning { .. }
         | Phase::Starting { .. }
         | Phase::Ready { .. }

@@ -221,7 +221,7 @@ impl Daemon {
             key: key.clone(),
             main: live.and_then(|live| live.main.as_ref()).map(|main| main.pid),
             port: live.and_then(|live| live.port).or(service.port)?,
-            token: self.workspaces.get(&key.workspace)?.token.clone(),
+            token: service.login_token(&self.workspaces.get(&key.workspace)?.token).to_owned(),
             scope: service.scope()?,
         })
     }

@@ -8,9 +8,12 @@ use run::record::Exited;
 use tokio::sync::{mpsc, oneshot};
 use wire::{ErrorObject, Request};
 
+use crate::port::Looked;
 use crate::probe::Verdict;
 use crate::recover::Recovered;
 use crate::spawn::{SpawnFailure, Spawned};
+use crate::strays::Stray;
+use crate::truth::Facts;
 
 /// Which service: identifier of its workspace, and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +60,14 @@ pub(crate) enum Input {
     PortStillTaken { key: Key, run: RunId, obstacle: crate::service::Obstacle },
     /// A JupyterLab was asked what its kernels do.
     Heard { key: Key, run: RunId, view: Box<wire::JupyterView> },
+    /// Somebody looked at the port of a service that does not run.
+    Looked { key: Key, looked: Looked, heard: Option<oneshot::Sender<()>> },
+    /// The other JupyterLabs of a folder, where they are not those that are known.
+    Strays { key: Key, strays: Vec<Stray>, heard: oneshot::Sender<()> },
+    /// Who runs by hand what is to be adopted is known as well as it can be.
+    Adopt { keys: Vec<Key>, params: Box<wire::StartParams>, reply: Reply },
+    /// What a run really does.
+    Facts { key: Key, run: RunId, facts: Facts },
     /// What blocked a service may be gone.
     Relief { key: Key },
     /// A watched file changed.

@@ -39,8 +39,11 @@ mod snapshot;
 mod socket;
 mod spawn;
 mod startup;
+mod strays;
+mod take_in;
 mod timeline;
 mod tree;
+mod truth;
 mod unrecorded;
 mod workspace;
 

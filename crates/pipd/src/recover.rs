@@ -269,7 +269,7 @@ impl Daemon {
                     service.obstacle = Some(Obstacle {
                         detail: "its shim died before the service began".into(),
                         hint: Some("it is tried again by itself".into()),
-                        holders: Vec::new(),
+                        ..Obstacle::default()
                     });
                 }
                 self.step(key, Event::Blocked { run, why: lifecycle::Block::Machine });
@@ -320,11 +320,17 @@ impl Daemon {
             port: spec.port,
             host_dir: spec.host_dir.as_path().to_owned(),
             // A shim that was there before is the service's parent; a new one says who it is.
-            shim: started.as_ref().filter(|_| !replacement).map(|started| started.shim.clone()),
+            shim: started
+                .as_ref()
+                .filter(|_| !replacement && !spec.adopted)
+                .map(|started| started.shim.clone()),
             main: started.as_ref().map(|started| started.main.clone()),
             started_ms: started.as_ref().map(|started| started.at_ms),
-            replaced_shim: replacement,
             other_release: None,
+            replaced_shim: replacement || spec.adopted,
+            adopted: spec.adopted,
+            token: spec.token,
+            facts: before.map(|live| live.facts.clone()).unwrap_or_default(),
             orders,
             reader,
             stuck: Vec::new(),

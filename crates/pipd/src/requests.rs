@@ -39,6 +39,7 @@ impl Daemon {
             }
             Request::Stop(_) | Request::Restart(_) => self.on_weighed(request, reply, Vec::new()),
             Request::Capture(params) => self.recapture(&params, reply),
+            Request::Adopt(params) => self.adopt_by_request(params, reply),
             Request::DaemonStop => self.end(DaemonGoal::Down, reply),
             Request::DaemonHandover => self.end(DaemonGoal::Handover, reply),
             Request::Hello(_)
@@ -99,6 +100,7 @@ impl Daemon {
             Request::Hello(_)
             | Request::Start(_)
             | Request::Capture(_)
+            | Request::Adopt(_)
             | Request::Status(_)
             | Request::Subscribe(_)
             | Request::Details(_)
@@ -232,7 +234,7 @@ impl Daemon {
         clippy::too_many_arguments,
         reason = "one place for what start, stop and restart have in common"
     )]
-    fn begin(
+    pub(crate) fn begin(
         &mut self,
         keys: &[Key],
         reply: Reply,
@@ -303,7 +305,7 @@ impl Daemon {
 
     /// Takes the workspace over as the client found it. Returns the services asked for, and whether anything
     /// that is recorded is different now.
-    fn take_workspace(&mut self, params: &StartParams) -> Result<(Vec<Key>, bool), ErrorObject> {
+    pub(crate) fn take_workspace(&mut self, params: &StartParams) -> Result<(Vec<Key>, bool), ErrorObject> {
         let spec = &params.workspace;
         let root = spec.root.as_path();
         if !root.is_absolute() {
@@ -368,7 +370,7 @@ impl Daemon {
     }
 
     /// These services of one workspace get this environment.
-    fn capture(&mut self, keys: &[Key], environment: &BTreeMap<String, Text>) {
+    pub(crate) fn capture(&mut self, keys: &[Key], environment: &BTreeMap<String, Text>) {
         let Some(id) = keys.first().map(|key| &key.workspace).filter(|_| !environment.is_empty()) else {
             return;
         };

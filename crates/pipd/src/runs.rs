@@ -9,6 +9,7 @@ use wire::ExitCause;
 
 use crate::daemon::Daemon;
 use crate::input::{Input, Key};
+use crate::port::Looked;
 use crate::service::{LiveRun, Obstacle, exit_view};
 use crate::shim_link;
 use crate::spawn::Spawned;
@@ -19,7 +20,7 @@ const KEPT_RUNS: usize = 20;
 impl Daemon {
     /// A run has a shim: listen to it.
     pub(crate) fn link(&mut self, key: &Key, run: RunId, spawned: Spawned) {
-        let Spawned { dir, host_dir, marker, port, shim_pid, connection, pipes } = spawned;
+        let Spawned { dir, host_dir, marker, port, shim_pid, connection, pipes, adopted, token } = spawned;
         match shim_link::link(connection, key.clone(), run, self.inputs.clone(), None) {
             Ok((orders, reader)) => {
                 if let Some(service) = self.service_mut(key) {
@@ -32,8 +33,11 @@ impl Daemon {
                         shim: ProcessIdentity::of(shim_pid).ok().flatten(),
                         main: None,
                         started_ms: None,
-                        replaced_shim: false,
                         other_release: None,
+                        replaced_shim: adopted,
+                        adopted,
+                        token,
+                        facts: Default::default(),
                         orders,
                         reader,
                         stuck: Vec::new(),
@@ -111,7 +115,7 @@ impl Daemon {
                     service.obstacle = Some(Obstacle {
                         detail: message,
                         hint: Some("it is tried again by itself as soon as the machine allows".into()),
-                        holders: Vec::new(),
+                        ..Obstacle::default()
                     });
                 }
                 self.step(key, Event::Blocked { run, why: lifecycle::Block::Machine });
@@ -173,37 +177,35 @@ impl Daemon {
         service.last_words = last_words;
         let mut exit = exit_of(exited);
         exit.collision = collision;
-        if let (true, Some(port)) = (exited.asked, service.port) {
-            let jupyter = service.spec.kind == wire::Kind::Jupyter;
+        if exited.asked
+            && let Some(seeker) = self.seeker(key)
+        {
             let (inputs, key) = (self.inputs.clone(), key.clone());
             tokio::task::spawn_blocking(move || {
-                if let Ok(Some(obstacle)) = crate::port::check(port, jupyter) {
+                if let Ok(Some(obstacle)) = seeker.look() {
                     let _ = inputs.send(Input::PortStillTaken { key, run, obstacle });
                 }
             });
         }
         let Some(service) = self.service_mut(key) else { return };
         if let ExitCause::ExecFailed { message, .. } = &exited.cause {
-            service.obstacle = Some(Obstacle { detail: message.clone(), hint: None, holders: Vec::new() });
+            service.obstacle = Some(Obstacle { detail: message.clone(), ..Obstacle::default() });
         } else if collision {
             let detail = match service.port {
                 Some(port) => format!("port {port} was taken while the service started"),
                 None => "its port was taken while the service started".to_owned(),
             };
-            service.obstacle = Some(Obstacle { detail, hint: None, holders: Vec::new() });
+            service.obstacle = Some(Obstacle { detail, ..Obstacle::default() });
         }
         self.step(key, Event::Exited { run, exit });
     }
 
     /// After a stop the port is to be free. If it is not, that is said, with the name of whoever has it.
-    pub(crate) fn on_port_still_taken(&mut self, key: &Key, run: RunId, mut obstacle: Obstacle) {
-        self.name_holders(&mut obstacle);
-        let Some(service) = self.service_mut(key) else { return };
+    pub(crate) fn on_port_still_taken(&mut self, key: &Key, run: RunId, obstacle: Obstacle) {
         // A run that came after may have it by right.
-        if service.core.last_run() == run {
+        if self.service(key).is_some_and(|service| service.core.last_run() == run) {
             info!(%key, detail = obstacle.detail, "stopped, and its port is still taken");
-            service.port_left = Some(obstacle);
-            self.touch();
+            self.on_looked(key, Looked::Held(Box::new(obstacle)));
         }
     }
 

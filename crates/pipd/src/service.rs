@@ -11,9 +11,15 @@ use run::protocol::Order;
 use run::record::Exited;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use wire::{ExitView, Goal, HolderView, ReadyCheck, RestartPolicy, ServiceSpec};
+use wire::{ExitView, ExternalPolicy, Goal, HolderView, PortSpec, ReadyCheck, RestartPolicy, ServiceSpec};
 
 use crate::companion::Companion;
+use crate::port::{External, Standing};
+use crate::strays::Stray;
+use crate::truth::Facts;
+
+/// How long a port must have been quiet before a server that somebody started by hand, and ended, is replaced.
+const QUIET_MS: u64 = 10_000;
 
 /// One service.
 pub(crate) struct Service {
@@ -32,10 +38,14 @@ pub(crate) struct Service {
     pub(crate) live: Option<LiveRun>,
     /// The end that was asked for is also that of what a person detached.
     pub(crate) spare_nobody: bool,
-    /// Why it is blocked.
+    /// The server started by hand that is being adopted.
+    pub(crate) adopting: Option<Box<External>>,
+    /// Why it is blocked, or who does the work in its place.
     pub(crate) obstacle: Option<Obstacle>,
-    /// Who still held the port after the last run was stopped.
+    /// Who holds the port of a service that does not run, as last seen.
     pub(crate) port_left: Option<Obstacle>,
+    /// Other servers of this kind that serve the same folder, as last seen.
+    pub(crate) strays: Vec<Stray>,
     pub(crate) last_exit: Option<ExitView>,
     /// What the last run that failed to become ready said last.
     pub(crate) last_words: Vec<String>,
@@ -63,6 +73,12 @@ pub(crate) struct LiveRun {
     pub(crate) replaced_shim: bool,
     /// The release its shim is of, when it is not the daemon's.
     pub(crate) other_release: Option<Box<str>>,
+    /// It was started by hand: its output goes elsewhere, and nobody who tells has its exit code.
+    pub(crate) adopted: bool,
+    /// The token it was started with, where that is not the workspace's.
+    pub(crate) token: Option<String>,
+    /// What it really does, as last seen.
+    pub(crate) facts: Facts,
     /// To the shim; dropping it ends the connection.
     pub(crate) orders: mpsc::UnboundedSender<Order>,
     pub(crate) reader: AbortHandle,
@@ -96,7 +112,15 @@ impl Drop for LiveRun {
 pub(crate) struct Obstacle {
     pub(crate) detail: String,
     pub(crate) hint: Option<String>,
+    /// Ways on, where there is more than one; the first is the hint.
+    pub(crate) choices: Vec<String>,
     pub(crate) holders: Vec<HolderView>,
+    /// The holder is this very service, started by hand.
+    pub(crate) external: Option<Box<External>>,
+    /// Processes whose end may change this.
+    pub(crate) watch: Vec<ProcessIdentity>,
+    /// What stood on the port.
+    pub(crate) standing: Standing,
 }
 
 impl Service {
@@ -112,8 +136,10 @@ impl Service {
             policy,
             live: None,
             spare_nobody: false,
+            adopting: None,
             obstacle: None,
             port_left: None,
+            strays: Vec::new(),
             last_exit: None,
             last_words: Vec::new(),
             complaint: None,
@@ -159,6 +185,23 @@ impl Service {
         live.port.or(self.port)
     }
 
+    /// The server that somebody started by hand in its place.
+    pub(crate) fn external(&self) -> Option<&External> {
+        self.obstacle.as_ref()?.external.as_deref()
+    }
+
+    /// What logs in to its JupyterLab: what that says itself, what it was started with, or the workspace's.
+    pub(crate) fn login_token<'a>(&'a self, of_workspace: &'a str) -> &'a str {
+        let live = self.live.as_ref();
+        let told = live.and_then(|live| live.facts.token.as_deref().or(live.token.as_deref()));
+        told.unwrap_or(of_workspace)
+    }
+
+    /// The port it is to have, as far as that is decided.
+    pub(crate) fn wanted_port(&self) -> Option<PortSpec> {
+        self.spec.port
+    }
+
     /// Whose processes are this service's now.
     pub(crate) fn scope(&self) -> Option<run::tree::Scope> {
         let live = self.live.as_ref()?;
@@ -197,6 +240,10 @@ fn policy_of(spec: &ServiceSpec) -> lifecycle::Policy {
         // The ladder, its sweep, and two seconds in which the shim notices what will not die.
         stop_allowance_ms: spec.stop.grace_ms() + spec.stop.sweep_ms + 2_000,
         probed: spec.ready.check != ReadyCheck::None,
+        takeover_ms: match spec.external {
+            ExternalPolicy::Takeover => Some(QUIET_MS),
+            ExternalPolicy::Leave => None,
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lifecycle::{Phase, StopReason};
+use lifecycle::{Block, Phase, StopReason};
 use run::layout::HostDir;
 use wire::{Kind, ServiceView, Snapshot, WorkspaceView};
 
@@ -44,43 +44,70 @@ impl Daemon {
     fn view(&self, workspace: &Workspace, name: &Arc<str>, service: &Service) -> ServiceView {
         let live = service.live.as_ref();
         let port = live.and_then(|live| live.port).or(service.port);
-        let address = port.map(|port| format!("http://localhost:{port}{}", service.spec.url_path));
-        let url = match (&address, service.spec.kind) {
-            (Some(address), Kind::Jupyter) => Some(format!("{address}?token={}", workspace.token)),
-            (address, _) => address.clone(),
+        let external = service.external().filter(|_| *service.core.phase() == Phase::External);
+        let address = match external {
+            Some(external) => external.address.clone(),
+            None => port.map(|port| format!("http://localhost:{port}{}", service.spec.url_path)),
         };
+        let url = match (external, &address, service.spec.kind) {
+            (Some(external), ..) => external.url.clone(),
+            (None, Some(address), Kind::Jupyter) => match service.login_token(&workspace.token) {
+                "" => Some(address.clone()),
+                token => Some(format!("{address}?token={token}")),
+            },
+            (None, address, _) => address.clone(),
+        };
+        let seen = service.obstacle.as_ref().or(service.port_left.as_ref());
         // A run whose folder the state root would not take is in the other one, and so is its log.
         let host = live.map(|live| HostDir::at(&live.host_dir)).filter(|host| host.path().is_absolute());
         let host = host.or_else(|| self.hosts.first().cloned());
         ServiceView {
             name: name.to_string(),
             kind: service.spec.kind,
-            owner: wire::Owner::Managed,
+            owner: owner(service),
             goal: service.goal,
             phase: phase_view(service.core.phase()),
             detail: detail(service),
             hint: hint(service, name),
             since_ms: self.clock.wall(service.core.since()),
             run: service.core.run().map(|run| run.0),
-            pid: live.and_then(|live| live.main.as_ref()).map(|main| main.pid),
+            pid: live
+                .and_then(|live| live.main.as_ref())
+                .or(external.map(|external| &external.main))
+                .map(|main| main.pid),
             shim_pid: live.and_then(|live| live.shim.as_ref()).map(|shim| shim.pid),
             shim_version: live.and_then(|live| live.other_release.as_deref()).map(str::to_owned),
-            started_ms: live.and_then(|live| live.started_ms),
+            started_ms: match external {
+                Some(external) => external.started_ms,
+                None => live.and_then(|live| live.started_ms),
+            },
             port,
             address,
             url,
             restarts: service.core.restarts(),
             next_try_ms: match service.core.phase() {
-                Phase::Backoff { .. } => service.core.deadline().map(|at| self.clock.wall(at)),
+                Phase::Backoff { .. } | Phase::Quiet { .. } => {
+                    service.core.next_try().map(|at| self.clock.wall(at))
+                }
                 _ => None,
             },
             last_exit: service.last_exit.clone(),
-            holders: service.obstacle.as_ref().map(|o| o.holders.clone()).unwrap_or_default(),
             jupyter: live.and_then(|live| live.jupyter.clone()),
+            holders: seen.map(|seen| seen.holders.clone()).unwrap_or_default(),
             log_dir: host.map(|host| host.workspace(&workspace.id).service(name).logs().as_path().into()),
             warnings: warnings(service),
+            choices: match service.core.phase() {
+                Phase::Blocked { .. } => seen.map(|seen| seen.choices.clone()).unwrap_or_default(),
+                _ => Vec::new(),
+            },
         }
     }
+}
+
+/// The port of what runs, ours or not.
+fn live_port(service: &Service) -> Option<u16> {
+    let serves = service.core.run().is_some() || *service.core.phase() == Phase::External;
+    service.live.as_ref().and_then(|live| live.port).or(service.port.filter(|_| serves))
 }
 
 fn phase_view(phase: &Phase) -> wire::Phase {
@@ -96,6 +123,27 @@ fn phase_view(phase: &Phase) -> wire::Phase {
         Phase::Finished => wire::Phase::Finished,
         Phase::GaveUp => wire::Phase::GaveUp,
         Phase::External => wire::Phase::External,
+        Phase::Quiet { .. } => wire::Phase::Quiet,
+    }
+}
+
+/// Who has the port of the service, if not pipd on its behalf.
+fn owner(service: &Service) -> wire::Owner {
+    let others = |seen: &Option<crate::service::Obstacle>| {
+        seen.as_ref()
+            .and_then(|seen| seen.holders.first())
+            .map_or(wire::Owner::Managed, |_| wire::Owner::Foreign)
+    };
+    match service.core.phase() {
+        Phase::External => wire::Owner::External,
+        Phase::Blocked { why: Block::Port, .. } | Phase::Quiet { .. } => others(&service.obstacle),
+        Phase::Down | Phase::Finished | Phase::GaveUp | Phase::Backoff { .. } => others(&service.port_left),
+        Phase::Blocked { .. }
+        | Phase::Spawning { .. }
+        | Phase::Starting { .. }
+        | Phase::Ready { .. }
+        | Phase::Unhealthy { .. }
+        | Phase::Stopping { .. } => wire::Owner::Managed,
     }
 }
 
@@ -126,7 +174,19 @@ fn detail(service: &Service) -> Option<String> {
                 _ => exit.cause.to_string(),
             })
         }
-        Phase::Down | Phase::Spawning { .. } | Phase::Ready { .. } | Phase::External => None,
+        Phase::External => service.external().map(|external| {
+            let from = external.view.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+            let command = external.view.command.as_deref().unwrap_or("its command cannot be seen");
+            format!("started by hand{from}: {command}")
+        }),
+        Phase::Quiet { until } => Some(match (&service.obstacle, until) {
+            (Some(obstacle), _) => obstacle.detail.clone(),
+            (None, Some(_)) => {
+                "what was started by hand has ended; pipd starts its own if the port stays quiet".into()
+            }
+            (None, None) => "what was started by hand has ended; the port is left to whoever comes".into(),
+        }),
+        Phase::Down | Phase::Spawning { .. } | Phase::Ready { .. } => None,
     }
 }
 
@@ -135,13 +195,13 @@ fn hint(service: &Service, name: &str) -> Option<String> {
         Phase::Blocked { .. } => service.obstacle.as_ref().and_then(|obstacle| obstacle.hint.clone()),
         Phase::Backoff { .. } | Phase::GaveUp => Some(format!("pipctl why {name}")),
         Phase::Unhealthy { .. } => Some(format!("pipctl logs {name}")),
-        Phase::Finished => Some(format!("pipctl start {name}")),
+        Phase::Finished | Phase::Quiet { .. } => Some(format!("pipctl start {name}")),
+        Phase::External => Some(format!("pipctl adopt {name}   (has it looked after from now on)")),
         Phase::Down
         | Phase::Spawning { .. }
         | Phase::Starting { .. }
         | Phase::Ready { .. }
-        | Phase::Stopping { .. }
-        | Phase::External => None,
+        | Phase::Stopping { .. } => None,
     }
 }
 
@@ -160,12 +220,27 @@ fn warnings(service: &Service) -> Vec<String> {
             warnings
                 .push(format!("{lines} lines of its output were lost because the disk would not take them"));
         }
+        if live.adopted {
+            warnings.push(format!(
+                "adopted: what it prints stays where it was started, and how it ends may not be known, so every end \
+                 counts as a failure; to have all that: pipctl restart {}",
+                service.spec.name
+            ));
+        }
         if live.shim.is_none() && live.main.is_some() {
             warnings.push("its shim is being replaced; the service itself goes on".into());
         }
     }
+    if service.external().is_some_and(|external| external.open_to_all) {
+        warnings.push(
+            "its token is empty: whoever reaches it may run code; start it without `token=\"\"`".to_owned(),
+        );
+    }
+    warnings.extend(crate::truth::warnings(service));
+    let own_port = live_port(service);
+    warnings.extend(crate::strays::warnings(&service.strays, own_port));
     if let Some(obstacle) = &service.port_left {
-        warnings.push(format!("it is stopped, but {}", obstacle.detail));
+        warnings.push(format!("it does not run, and {}", obstacle.detail));
     }
     if let Some(exit) = service.last_exit.as_ref().filter(|exit| !exit.left_running.is_empty()) {
         warnings

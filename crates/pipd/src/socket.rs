@@ -20,6 +20,7 @@ use wire::{ErrorObject, Frame, HelloAnswer, PROTOCOL, Request, Snapshot, StatusP
 
 use crate::daemon::Shared;
 use crate::input::Input;
+use crate::port;
 use crate::published::Published;
 
 /// Connections served at one time.
@@ -188,10 +189,12 @@ async fn take(
 ) {
     match request {
         Request::Status(params) => {
+            port::refresh(daemon, params.root.as_ref()).await;
             let snapshot = of_interest(daemon, &params);
             respond(answers, &id, Ok(&*snapshot)).await;
         }
         Request::Subscribe(params) => {
+            port::refresh(daemon, params.root.as_ref()).await;
             let mut changes = daemon.borrow().changes();
             changes.mark_unchanged();
             respond(answers, &id, Ok(&*of_interest(daemon, &params))).await;
@@ -199,8 +202,11 @@ async fn take(
                 crate::details::watch(daemon, answers.downgrade());
             }
             let (daemon, answers) = (Rc::clone(daemon), answers.downgrade());
+            let fresh = port::keep_fresh(Rc::clone(&daemon), params.root.clone());
+            let fresh = tokio::task::spawn_local(fresh).abort_handle();
             tokio::task::spawn_local(async move {
                 let _place = place;
+                let _fresh = OnDrop(fresh);
                 while changes.changed().await.is_ok() {
                     let begun = Instant::now();
                     let line = wire::notification_line("status.changed", &*of_interest(&daemon, &params));
@@ -236,6 +242,7 @@ async fn take(
         | Request::Stop(_)
         | Request::Restart(_)
         | Request::Capture(_)
+        | Request::Adopt(_)
         | Request::DaemonStop
         | Request::DaemonHandover) => {
             let (reply, answer) = oneshot::channel();
@@ -250,6 +257,15 @@ async fn take(
                 respond(&answers, &id, answer).await;
             });
         }
+    }
+}
+
+/// Ends a task together with whom it is for.
+struct OnDrop(tokio::task::AbortHandle);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -11,17 +11,18 @@ use std::sync::Arc;
 
 use lifecycle::{Block, RunId};
 use os::lock::FileLock;
+use os::process::ProcessIdentity;
 use run::layout::{HostDir, RunDir, ServiceDir};
 use run::protocol::{CONNECTION_FD, LOCK_FD};
-use run::record::{self, Durability, RunSpec};
-use tracing::debug;
+use run::record::{self, Durability, RunSpec, Started};
+use tracing::{debug, info};
 use wire::{PortSpec, Text};
 
 use crate::clock::wall_ms;
 use crate::daemon::Daemon;
 use crate::environment::{Filling, Recipe};
 use crate::input::{Input, Key};
-use crate::port;
+use crate::port::{self, External, Seeker};
 use crate::service::Obstacle;
 
 /// A run whose shim lives.
@@ -34,22 +35,26 @@ pub(crate) struct Spawned {
     pub(crate) shim_pid: i32,
     pub(crate) connection: UnixStream,
     pub(crate) pipes: [OwnedFd; 2],
+    pub(crate) adopted: bool,
+    pub(crate) token: Option<String>,
 }
 
 /// Why there is no run.
 #[derive(Debug)]
 pub(crate) struct SpawnFailure {
     pub(crate) block: Block,
-    pub(crate) obstacle: Obstacle,
+    pub(crate) obstacle: Box<Obstacle>,
 }
 
 /// All that is needed to make a run, off the loop.
-struct Plan {
+pub(crate) struct Plan {
     hosts: Vec<HostDir>,
     shim: Arc<Path>,
-    key: Key,
+    pub(crate) key: Key,
     run: RunId,
     port: Option<u16>,
+    /// Looks at the port first.
+    seeker: Option<Seeker>,
     jupyter: bool,
     argv: Vec<Text>,
     cwd: Text,
@@ -59,6 +64,10 @@ struct Plan {
     log: wire::LogSpec,
     absent: Vec<wire::Absent>,
     nofile: Option<(u64, u64)>,
+    /// The process is there already: somebody started it by hand.
+    adopted: bool,
+    /// The token that one was started with.
+    token: Option<String>,
 }
 
 impl Daemon {
@@ -83,10 +92,10 @@ impl Daemon {
         }
     }
 
-    fn plan(&self, key: &Key, run: RunId) -> Result<Plan, SpawnFailure> {
+    pub(crate) fn plan(&self, key: &Key, run: RunId) -> Result<Plan, SpawnFailure> {
         let blocked = |block, detail: String, hint: Option<String>| SpawnFailure {
             block,
-            obstacle: Obstacle { detail, hint, holders: Vec::new() },
+            obstacle: Box::new(Obstacle { detail, hint, ..Obstacle::default() }),
         };
         let (Some(workspace), Some(service)) = (self.workspaces.get(&key.workspace), self.service(key))
         else {
@@ -118,6 +127,7 @@ impl Daemon {
             key: key.clone(),
             run,
             port: service.port,
+            seeker: self.seeker(key),
             jupyter: spec.kind == wire::Kind::Jupyter,
             argv: spec.argv.iter().map(|argument| filling.fill(argument)).collect(),
             cwd: spec.cwd.clone(),
@@ -127,6 +137,8 @@ impl Daemon {
             log: spec.logs,
             absent: spec.absent.clone(),
             nofile: self.nofile,
+            adopted: false,
+            token: None,
         })
     }
 
@@ -135,9 +147,9 @@ impl Daemon {
         let workspace = self.workspaces.get(&key.workspace)?;
         let after = &workspace.service(&key.service)?.spec.after;
         let ready = |name: &str| {
-            workspace
-                .service(name)
-                .is_some_and(|other| matches!(other.core.phase(), lifecycle::Phase::Ready { .. }))
+            workspace.service(name).is_some_and(|other| {
+                matches!(other.core.phase(), lifecycle::Phase::Ready { .. } | lifecycle::Phase::External)
+            })
         };
         after.iter().map(String::as_str).find(|name| !ready(name))
     }
@@ -145,7 +157,7 @@ impl Daemon {
     /// Gives the service its port: the configured one, or the one it had, or the next free one.
     pub(crate) fn assign_port(&mut self, key: &Key) {
         let Some(service) = self.service(key) else { return };
-        let port = match (service.spec.port, service.port) {
+        let port = match (service.wanted_port(), service.port) {
             (None, _) => None,
             (Some(PortSpec::Fixed(port)), _) => Some(port),
             (Some(PortSpec::Auto(_)), Some(port)) => Some(port),
@@ -154,6 +166,23 @@ impl Daemon {
         if let Some(service) = self.service_mut(key) {
             service.port = port;
         }
+    }
+
+    /// Somebody else has the port of a service that takes any: it gets the next free one, and keeps that. Whether it
+    /// has been asked for anew.
+    fn moves_on(&mut self, key: &Key, run: RunId) -> bool {
+        let Some(service) = self.service(key) else { return false };
+        let (Some(PortSpec::Auto(first)), Some(taken)) = (service.wanted_port(), service.port) else {
+            return false;
+        };
+        let Some(port) = port::next_free(first, &self.ports_given()) else { return false };
+        info!(%key, taken, port, "its port is somebody else's now; it gets another one");
+        if let Some(service) = self.service_mut(key) {
+            service.port = Some(port);
+        }
+        self.after_record(&key.workspace, Vec::new());
+        self.spawn(key, run);
+        true
     }
 
     /// Every port that a service of any workspace has been given.
@@ -168,12 +197,26 @@ impl Daemon {
             Ok(spawned) => self.link(key, run, *spawned),
             Err(failure) => {
                 debug!(%key, ?run, detail = failure.obstacle.detail, "blocked");
-                let mut obstacle = failure.obstacle;
-                self.name_holders(&mut obstacle);
+                let mut obstacle = *failure.obstacle;
+                let adopting = self.service(key).and_then(|service| service.adopting.clone());
+                if let Some(external) = adopting.filter(|one| one.main.liveness().is_ok_and(|l| l.is_alive()))
+                {
+                    // It goes on by itself, as before.
+                    obstacle.watch = vec![external.main.clone()];
+                    obstacle.holders = vec![external.view.clone()];
+                    obstacle.external = Some(external);
+                }
+                let (block, by_hand) = (failure.block, obstacle.external.is_some());
+                if block == Block::Port && !by_hand && self.moves_on(key, run) {
+                    return;
+                }
+                self.name_holders(key, &mut obstacle);
                 if let Some(service) = self.service_mut(key) {
                     service.obstacle = Some(obstacle);
                 }
-                let block = failure.block;
+                if by_hand {
+                    self.step(key, lifecycle::Event::External { present: true });
+                }
                 self.step(key, lifecycle::Event::Blocked { run, why: block });
                 // What it waits for may have become ready since it was looked at, and will not again.
                 if block == Block::After && self.missing_dependency(key).is_none() {
@@ -188,24 +231,37 @@ impl Daemon {
 fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
     if let Some(absent) = plan.absent.iter().find(|absent| !is_there(absent)) {
         let (detail, hint) = (absent.detail.clone(), absent.hint.clone());
-        let obstacle = Obstacle { detail, hint, holders: Vec::new() };
-        return Err(SpawnFailure { block: Block::Exec, obstacle });
+        let obstacle = Obstacle { detail, hint, ..Obstacle::default() };
+        return Err(SpawnFailure { block: Block::Exec, obstacle: Box::new(obstacle) });
     }
+    make_run_with(plan, None)
+}
+
+/// `started` is the record of a process that is there already.
+fn make_run_with(plan: Plan, started: Option<&Started>) -> Result<Spawned, SpawnFailure> {
     let env = plan.environment.assemble().map_err(|detail| SpawnFailure {
         block: Block::Exec,
-        obstacle: Obstacle { detail, hint: None, holders: Vec::new() },
+        obstacle: Box::new(Obstacle { detail, ..Obstacle::default() }),
     })?;
-    if let Some(number) = plan.port {
-        match port::check(number, plan.jupyter) {
+    if let Some(seeker) = &plan.seeker {
+        match seeker.look() {
             Ok(None) => {}
-            Ok(Some(obstacle)) => return Err(SpawnFailure { block: Block::Port, obstacle }),
+            Ok(Some(obstacle)) => {
+                return Err(SpawnFailure { block: Block::Port, obstacle: Box::new(obstacle) });
+            }
             Err(error) => return Err(machine(&error, "the port could not be checked")),
         }
     }
     let mut last = None;
     for host in &plan.hosts {
         match make_folder(host, &plan, &env) {
-            Ok((dir, lock, pipes)) => return make_shim(&plan, host, dir, &lock, pipes),
+            Ok((dir, lock, pipes)) => {
+                if let Some(started) = started {
+                    record::write(&dir.started(), started, Durability::Rename)
+                        .map_err(|error| machine(&io::Error::other(error), "its start cannot be recorded"))?;
+                }
+                return make_shim(&plan, host, dir, &lock, pipes);
+            }
             // The number is taken, in whichever root: the next attempt has the next one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(machine(&error, &format!("run {} of {} is there already", plan.run.0, plan.key)));
@@ -228,14 +284,33 @@ fn is_there(absent: &wire::Absent) -> bool {
     })
 }
 
+/// A run for a process that is there already. Its record of the start comes before the shim, which then takes over
+/// as it would from one that has died.
+pub(crate) fn make_adopted(mut plan: Plan, external: &External) -> Result<Spawned, SpawnFailure> {
+    let pid = external.main.pid;
+    plan.adopted = true;
+    plan.token.clone_from(&external.token);
+    plan.seeker = None;
+    if let Some(words) = os::process::command(pid) {
+        plan.argv = words.into_iter().map(Text::from).collect();
+    }
+    if let Ok(cwd) = os::process::cwd(pid) {
+        plan.cwd = cwd.as_path().into();
+    }
+    let shim = ProcessIdentity::current().map_err(|error| machine(&error, "own identity"))?;
+    let started =
+        Started { main: external.main.clone(), shim, at_ms: external.started_ms.unwrap_or_else(wall_ms) };
+    make_run_with(plan, Some(&started))
+}
+
 fn machine(error: &io::Error, what: &str) -> SpawnFailure {
     SpawnFailure {
         block: Block::Machine,
-        obstacle: Obstacle {
+        obstacle: Box::new(Obstacle {
             detail: format!("{what}: {error}"),
             hint: Some("it is tried again by itself as soon as the machine allows".into()),
-            holders: Vec::new(),
-        },
+            ..Obstacle::default()
+        }),
     }
 }
 
@@ -296,6 +371,8 @@ fn furnish(
         port: plan.port,
         spare_terminals: plan.jupyter,
         nofile: plan.nofile,
+        adopted: plan.adopted,
+        token: plan.token.clone(),
         at_ms: wall_ms(),
     };
     record::write(&dir.spec(), &spec, Durability::Rename).map_err(io::Error::other)?;
@@ -325,6 +402,8 @@ fn make_shim(
         shim_pid,
         connection: ours,
         pipes,
+        adopted: plan.adopted,
+        token: plan.token.clone(),
     })
 }
 

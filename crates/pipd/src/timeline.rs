@@ -92,7 +92,26 @@ impl Daemon {
             Phase::GaveUp => {
                 format!("it failed as often as `start_limit` allows; mend it, then type: pipctl start {name}")
             }
-            Phase::External => "somebody runs it by hand; pipd leaves it alone".into(),
+            Phase::External => match (service.goal, service.spec.external) {
+                (wire::Goal::Down, _) => format!(
+                    "somebody runs it by hand and pipd leaves it alone; to have it looked after: pipctl adopt {name}"
+                ),
+                (wire::Goal::Up, wire::ExternalPolicy::Takeover) => format!(
+                    "somebody runs it by hand and pipd leaves it alone; 10 s after its end pipd starts its own; to have it looked after: pipctl adopt {name}"
+                ),
+                (wire::Goal::Up, wire::ExternalPolicy::Leave) => format!(
+                    "somebody runs it by hand and pipd leaves it alone, also after its end; to have it looked after: pipctl adopt {name}"
+                ),
+            },
+            Phase::Quiet { until: Some(at) } => {
+                let wait = at.saturating_sub(self.clock.now()).div_ceil(1_000);
+                format!(
+                    "pipd starts its own in {wait} s, if the port stays quiet; at once, or never: pipctl start {name}   pipctl stop {name}"
+                )
+            }
+            Phase::Quiet { until: None } => {
+                format!("nothing (external = \"leave\"), until you type: pipctl start {name}")
+            }
         }
     }
 }

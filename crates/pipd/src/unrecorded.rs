@@ -126,6 +126,7 @@ fn specification(name: &str, spec: Option<&RunSpec>) -> ServiceSpec {
         ready: ReadySpec { check, ..ReadySpec::default() },
         stop: spec.map(|spec| spec.stop.clone()).unwrap_or_default(),
         restart: wire::RestartSpec::default(),
+        external: wire::ExternalPolicy::default(),
         after: Vec::new(),
         logs: spec.map(|spec| spec.log).unwrap_or_default(),
         url_path: if jupyter { "/lab".into() } else { "/".into() },

@@ -191,6 +191,12 @@ pub struct RunSpec {
     /// Limits on open files to give the service, soft and hard; those of the shim when absent.
     #[serde(default)]
     pub nofile: Option<(u64, u64)>,
+    /// The process was started by hand and is no child of a shim: it has no marker and its output goes elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+    /// The token of a JupyterLab that was started by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// When it was written, milliseconds since the Unix epoch.
     #[serde(default)]
     pub at_ms: i64,

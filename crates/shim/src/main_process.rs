@@ -81,7 +81,13 @@ impl MainProcess {
         if leads && self.identity.liveness()? == Liveness::Gone {
             return Ok(()); // a group of that number may be a stranger's by now
         }
-        for process in os::process::table()?.into_iter().filter(|process| process.pgid == self.group) {
+        let mut members = os::process::table()?;
+        members.retain(|process| process.pgid == self.group);
+        if members.is_empty() {
+            // It leads no group: it is all there is of one.
+            return self.identity.signal(signal).map(drop);
+        }
+        for process in members {
             let _ = process.identity()?.signal(signal);
         }
         Ok(())

@@ -26,6 +26,8 @@ pub(crate) fn adopt(mut beginning: Beginning, started: Started) -> Result<Shim, 
         .ok()
         .flatten()
         .filter(|found| found.start == started.main.start)
+        // One that was started by hand may be in the group of its shell or editor, which is none of ours.
+        .filter(|_| !beginning.spec.adopted)
         .map_or(started.main.pid, |found| found.pgid);
     let main = MainProcess::watched(started.main, group, started.at_ms);
     let report = Report::Started { pid: main.identity.pid, at_ms: main.started_ms };

@@ -26,8 +26,8 @@ pub use request::{
     StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,
 };
 pub use spec::{
-    Absent, DependSpec, Kind, LogSpec, Place, PortSpec, ReadyCheck, ReadySpec, RestartPolicy, RestartSpec,
-    ServiceSpec, Signal, StopSpec, StopStep, StopTarget, WorkspaceSpec,
+    Absent, DependSpec, ExternalPolicy, Kind, LogSpec, Place, PortSpec, ReadyCheck, ReadySpec, RestartPolicy,
+    RestartSpec, ServiceSpec, Signal, StopSpec, StopStep, StopTarget, WorkspaceSpec,
 };
 pub use text::Text;
 pub use view::{

@@ -71,6 +71,9 @@ pub enum Request {
     /// Stop, then start.
     #[serde(rename = "restart")]
     Restart(StartParams),
+    /// Look after a server that somebody started by hand, in place; answered as `start` is.
+    #[serde(rename = "adopt")]
+    Adopt(StartParams),
     /// The published snapshot, of one workspace or all. Answer: [`crate::Snapshot`].
     #[serde(rename = "status")]
     Status(StatusParams),
@@ -113,7 +116,7 @@ pub struct StartParams {
     /// `restart`: take the caller's environment instead of the captured one.
     #[serde(default)]
     pub refresh_env: bool,
-    /// `restart`: go on although work in kernels or terminals will be lost.
+    /// Go on although work in kernels or terminals will be lost (`restart`, and `takeover` from another workspace).
     #[serde(default)]
     pub force: bool,
     /// `restart`, when it is sent again because the daemon died before it answered: the last run of each service
@@ -243,6 +246,8 @@ pub enum ServiceOutcome {
     Busy,
     /// Somebody runs it by hand.
     External,
+    /// `adopt`: nobody runs it by hand; nothing was done.
+    Absent,
     /// An outcome of a newer daemon.
     #[default]
     #[serde(other)]

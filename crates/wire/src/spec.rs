@@ -68,6 +68,9 @@ pub struct ServiceSpec {
     /// When it is started again.
     #[serde(default)]
     pub restart: RestartSpec,
+    /// What follows the end of a server that somebody started by hand.
+    #[serde(default, skip_serializing_if = "ExternalPolicy::is_default")]
+    pub external: ExternalPolicy,
     /// Services of this workspace that must be ready first.
     #[serde(default)]
     pub after: Vec<String>,
@@ -121,6 +124,23 @@ pub enum Place {
     #[default]
     #[serde(other)]
     File,
+}
+
+/// What follows the end of a server that somebody started by hand, while the service is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExternalPolicy {
+    /// One of pipd's, when the port has been quiet for a while.
+    #[default]
+    Takeover,
+    /// Nothing, until somebody asks.
+    Leave,
+}
+
+impl ExternalPolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a service is.

@@ -107,6 +107,9 @@ pub struct ServiceView {
     /// What a person should look at.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Commands to choose from where there is more than one way on, each with what it does. The first is `hint`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
 }
 
 /// Who runs a service.
@@ -121,6 +124,17 @@ pub enum Owner {
     /// Somebody else, or whoever a newer daemon names.
     #[serde(other)]
     Foreign,
+}
+
+impl Owner {
+    /// What a holder is unless something else is said of it.
+    fn foreign() -> Self {
+        Self::Foreign
+    }
+
+    fn is_foreign(&self) -> bool {
+        *self == Self::Foreign
+    }
 }
 
 /// What the user wants.
@@ -160,6 +174,8 @@ pub enum Phase {
     GaveUp,
     /// Somebody runs it by hand.
     External,
+    /// Somebody ran it by hand and may be about to do so again; with `next_try_ms` pipd starts its own then.
+    Quiet,
     /// A phase of a newer daemon.
     #[default]
     #[serde(other)]
@@ -167,7 +183,7 @@ pub enum Phase {
 }
 
 /// Somebody who listens on a port we want.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HolderView {
     /// Address it listens on.
     pub address: String,
@@ -189,6 +205,29 @@ pub struct HolderView {
     /// Workspace and service, when it is a run of ours.
     #[serde(default)]
     pub service: Option<String>,
+    /// Whose it is: a run of pipd's, started by hand in this workspace, or somebody else's.
+    #[serde(default = "Owner::foreign", skip_serializing_if = "Owner::is_foreign")]
+    pub owner: Owner,
+    /// From where it was started, for people: "Cursor, terminal pts/3".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+impl Default for HolderView {
+    /// Somebody of whom nothing is known.
+    fn default() -> Self {
+        Self {
+            address: String::new(),
+            pid: None,
+            user: None,
+            command: None,
+            cwd: None,
+            since_ms: None,
+            service: None,
+            owner: Owner::Foreign,
+            from: None,
+        }
+    }
 }
 
 /// How a run ended.

@@ -18,12 +18,15 @@ pub(super) fn of_edge(
     let service = &after.service;
 
     assert_eq!(service.run(), after.process.run(), "core and world disagree about the run\n{}", told());
+    let makes = |action: &Action| matches!(action, Action::Spawn { .. } | Action::Adopt { .. });
     if service.goal == Goal::Down {
-        assert!(!actions.iter().any(|a| matches!(a, Action::Spawn { .. })), "spawned unwanted\n{}", told());
+        assert!(!actions.iter().any(makes), "spawned unwanted\n{}", told());
     }
     assert!(
-        matches!((event, service.goal), (Event::Start { .. } | Event::Restart { .. }, Goal::Up))
-            || matches!((event, service.goal), (Event::Stop { .. }, Goal::Down))
+        matches!(
+            (event, service.goal),
+            (Event::Start { .. } | Event::Restart { .. } | Event::Adopt { .. }, Goal::Up)
+        ) || matches!((event, service.goal), (Event::Stop { .. }, Goal::Down))
             || service.goal == before.service.goal,
         "the goal is the user's\n{}",
         told()
@@ -35,18 +38,48 @@ pub(super) fn of_edge(
     // Record, act, answer.
     let rank = |action: &Action| match action {
         Action::GoalChanged(_) => 0,
-        Action::Spawn { .. } | Action::Stop { .. } | Action::Kill { .. } => 1,
+        Action::Spawn { .. } | Action::Adopt { .. } | Action::Stop { .. } | Action::Kill { .. } => 1,
         Action::Answer { .. } => 2,
     };
     assert!(actions.is_sorted_by_key(rank), "out of order\n{}", told());
 
     answers(before, event, actions, after, &told);
+    by_hand(before, event, actions, after, &told);
 
     // Nothing is due that was not done; in particular no circle that takes no time.
     assert!(service.deadline().is_none_or(|at| at > now), "due and not done\n{}", told());
     let mut again = after.clone();
     assert!(again.step(Event::Deadline, now, policy).is_empty(), "a second look did something\n{}", told());
     assert_eq!(&again, after, "a second look changed something\n{}", told());
+}
+
+/// What somebody started by hand is never fought: while it is there nothing is started, it is taken over only when
+/// somebody asks, and after its end the port stays quiet for as long as the policy says.
+fn by_hand(
+    before: &World,
+    event: Event,
+    actions: &[Action],
+    after: &World,
+    told: &dyn Fn() -> std::string::String,
+) {
+    let adopted = actions.iter().any(|action| matches!(action, Action::Adopt { .. }));
+    let asked = matches!(event, Event::Adopt { .. }) && before.service.phase == Phase::External;
+    assert_eq!(adopted, asked, "adopted unasked, or not when asked\n{}", told());
+    let spawned = actions.iter().any(|action| matches!(action, Action::Spawn { .. }));
+    if before.service.phase == Phase::External && before.service.unsettled.is_none() {
+        let over = event == Event::External { present: false };
+        assert!(!spawned || over, "started beside a server started by hand\n{}", told());
+    }
+    if let Phase::Quiet { until } = before.service.phase
+        && spawned
+    {
+        let asked = matches!(event, Event::Start { .. } | Event::Restart { .. });
+        assert!(asked || until.is_some(), "started though nothing is to start by itself\n{}", told());
+    }
+    if matches!(event, Event::Adopt { .. }) && !asked {
+        let waits = |world: &World| world.service.waiting.0.len();
+        assert!(waits(after) <= waits(before), "an adoption of nothing waits\n{}", told());
+    }
 }
 
 /// Every request is answered exactly once: it is answered by this step or it waits, never both, never neither.
@@ -60,13 +93,21 @@ fn answers(
     let waiting =
         |world: &World| world.service.waiting.0.iter().map(|w| w.request).collect::<Vec<RequestId>>();
     let mut asked = waiting(before);
-    if let Event::Start { request } | Event::Stop { request } | Event::Restart { request, .. } = event {
+    if let Event::Start { request }
+    | Event::Stop { request }
+    | Event::Restart { request, .. }
+    | Event::Adopt { request } = event
+    {
         asked.extend(request);
     }
     let mut accounted = waiting(after);
     accounted.extend(actions.iter().filter_map(|action| match action {
         Action::Answer { request, .. } => Some(*request),
-        Action::GoalChanged(_) | Action::Spawn { .. } | Action::Stop { .. } | Action::Kill { .. } => None,
+        Action::GoalChanged(_)
+        | Action::Spawn { .. }
+        | Action::Adopt { .. }
+        | Action::Stop { .. }
+        | Action::Kill { .. } => None,
     }));
     asked.sort_unstable();
     accounted.sort_unstable();
@@ -158,6 +199,7 @@ fn answer_to(request: RequestId, actions: &[Action]) -> Vec<Answer> {
             Action::Answer { request: to, answer } if *to == request => Some(*answer),
             Action::GoalChanged(_)
             | Action::Spawn { .. }
+            | Action::Adopt { .. }
             | Action::Stop { .. }
             | Action::Kill { .. }
             | Action::Answer { .. } => None,

@@ -80,7 +80,7 @@ impl World {
         let actions = self.service.step(event, now, policy);
         for &action in &actions {
             match action {
-                Action::Spawn { run } => {
+                Action::Spawn { run } | Action::Adopt { run } => {
                     assert_eq!(self.process, Process::None, "a second run: {run:?} {self:?}");
                     self.process = Process::Asked(run);
                 }
@@ -122,6 +122,7 @@ impl World {
             Event::Stop { request: None },
             Event::Restart { request: None, seen: None },
             Event::Restart { request: None, seen: Some(self.older_run()) },
+            Event::Adopt { request: None },
             Event::Unblocked,
             Event::SourceChanged,
             Event::External { present: true },
@@ -135,6 +136,7 @@ impl World {
             // The first time, and again after a daemon's death: since then there was another run, or there was none.
             let seen = [None, Some(self.older_run()), Some(self.service.last_run())];
             events.extend(seen.map(|seen| Event::Restart { request, seen }));
+            events.push(Event::Adopt { request });
         }
         match self.process {
             Process::None => {}
@@ -201,6 +203,7 @@ impl World {
                 Phase::Stopping { run, why, killed, kill_at: kill_at.map(moved) }
             }
             Phase::Backoff { until } => Phase::Backoff { until: moved(until) },
+            Phase::Quiet { until } => Phase::Quiet { until: until.map(moved) },
             same @ (Phase::Down | Phase::Finished | Phase::GaveUp | Phase::External) => same,
         };
         service.since = NOW;

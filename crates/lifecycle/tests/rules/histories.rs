@@ -14,6 +14,7 @@ enum Happening {
     Start(bool),
     Stop(bool),
     Restart(bool, Option<u64>),
+    Adopt(bool),
     /// A report, and how many runs ago its run was.
     Spawned(u64),
     Blocked(u64, Block),
@@ -45,19 +46,23 @@ fn policies() -> impl Strategy<Value = Policy> {
         0..90_000_u64,
         0..12_000_u64,
         prop::bool::weighted(0.8),
+        prop_oneof![3 => (0..12_000_u64).prop_map(Some), 1 => Just(None)],
     )
-        .prop_map(|(restart, first_ms, healthy_after_ms, cap_ms, start_limit, start, stop, probed)| {
-            Policy {
-                restart,
-                first_ms,
-                healthy_after_ms,
-                cap_ms,
-                start_limit,
-                start_timeout_ms: start,
-                stop_allowance_ms: stop,
-                probed,
-            }
-        })
+        .prop_map(
+            |(restart, first_ms, healthy_after_ms, cap_ms, start_limit, start, stop, probed, takeover_ms)| {
+                Policy {
+                    restart,
+                    first_ms,
+                    healthy_after_ms,
+                    cap_ms,
+                    start_limit,
+                    start_timeout_ms: start,
+                    stop_allowance_ms: stop,
+                    probed,
+                    takeover_ms,
+                }
+            },
+        )
 }
 
 fn happenings() -> impl Strategy<Value = Happening> {
@@ -82,6 +87,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
         4 => any::<bool>().prop_map(Happening::Start),
         2 => any::<bool>().prop_map(Happening::Stop),
         2 => (any::<bool>(), prop::option::of(0..2_u64)).prop_map(|(asked, seen)| Happening::Restart(asked, seen)),
+        2 => any::<bool>().prop_map(Happening::Adopt),
         20 => ago().prop_map(Happening::Spawned),
         4 => (ago(), block).prop_map(|(ago, why)| Happening::Blocked(ago, why)),
         8 => ago().prop_map(Happening::Ready),
@@ -116,6 +122,7 @@ fn event(happening: &Happening, last_run: RunId, requests: &mut u64) -> Event {
         Happening::Start(asked) => Event::Start { request: request(asked) },
         Happening::Stop(asked) => Event::Stop { request: request(asked) },
         Happening::Restart(asked, seen) => Event::Restart { request: request(asked), seen: seen.map(run) },
+        Happening::Adopt(asked) => Event::Adopt { request: request(asked) },
         Happening::Spawned(ago) => Event::Spawned { run: run(ago) },
         Happening::Blocked(ago, why) => Event::Blocked { run: run(ago), why },
         Happening::Ready(ago) => Event::Ready { run: run(ago) },
@@ -158,7 +165,7 @@ impl Series {
     /// Follows one step. Starts that never became a process are not counted: nothing was started.
     fn follow(&mut self, event: Event, now: Millis, actions: &[Action], concerns: bool, policy: &Policy) {
         match event {
-            Event::Start { .. } | Event::Restart { .. } => {
+            Event::Start { .. } | Event::Restart { .. } | Event::Adopt { .. } => {
                 self.refilled();
             }
             Event::SourceChanged => self.edits.push(now),
@@ -181,7 +188,7 @@ impl Series {
             Event::Blocked { .. } if concerns => self.present = None,
             _ => {}
         }
-        if actions.iter().any(|action| matches!(action, Action::Spawn { .. })) {
+        if actions.iter().any(|action| matches!(action, Action::Spawn { .. } | Action::Adopt { .. })) {
             self.present = Some((now, None));
         }
     }
@@ -230,7 +237,7 @@ proptest! {
         for (pause, happening) in &history {
             // Nobody interferes for long: people refill budgets.
             let happening = match happening {
-                Happening::Start(_) | Happening::Stop(_) | Happening::Restart(..)
+                Happening::Start(_) | Happening::Stop(_) | Happening::Restart(..) | Happening::Adopt(_)
                 | Happening::Outside(Event::SessionEnding) => &Happening::Outside(Event::Deadline),
                 other => other,
             };
@@ -284,6 +291,7 @@ fn of_run(event: Event) -> Option<RunId> {
         Event::Start { .. }
         | Event::Stop { .. }
         | Event::Restart { .. }
+        | Event::Adopt { .. }
         | Event::Unblocked
         | Event::SourceChanged
         | Event::External { .. }

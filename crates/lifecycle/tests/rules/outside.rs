@@ -54,7 +54,9 @@ fn a_hand_started_server_does_the_work_while_it_is_there() {
         .then(2, restart(2), &[answer(2, Answer::External)], "external")
         .quietly(3, APPEARS, "external")
         .due(None)
-        .then(9, GOES, &[spawn(1)], "spawning 1");
+        .quietly(9, GOES, "quiet")
+        .due(Some(10_009))
+        .then(10_009, Event::Deadline, &[spawn(1)], "spawning 1");
     Story::of(policy())
         .quietly(0, APPEARS, "external")
         .then(1, stop(1), &[answer(1, Answer::External)], "external")
@@ -63,7 +65,12 @@ fn a_hand_started_server_does_the_work_while_it_is_there() {
 
 #[test]
 fn a_hand_started_server_ends_waiting() {
-    failing().quietly(10_001, APPEARS, "external").due(None).then(99_000, GOES, &[spawn(3)], "spawning 3");
+    failing().quietly(10_001, APPEARS, "external").due(None).quietly(99_000, GOES, "quiet").then(
+        109_000,
+        Event::Deadline,
+        &[spawn(3)],
+        "spawning 3",
+    );
     Story::of(policy())
         .then(0, start(1), &[goal(Goal::Up), spawn(1)], "spawning 1")
         .quietly(1, blocked(1, Block::After), "blocked: after")
@@ -73,7 +80,107 @@ fn a_hand_started_server_ends_waiting() {
 
 #[test]
 fn a_hand_started_server_that_comes_and_goes_shortens_no_delay() {
-    failing().quietly(10_001, APPEARS, "external").quietly(10_002, GOES, "backoff").due(Some(10_250));
+    let at_once = Policy { takeover_ms: Some(0), ..policy() };
+    Story::of(at_once)
+        .then(0, START, &[goal(Goal::Up), spawn(1)], "spawning 1")
+        .then(0, crash(1), &[spawn(2)], "spawning 2")
+        .quietly(10_000, crash(2), "backoff")
+        .quietly(10_001, APPEARS, "external")
+        .quietly(10_002, GOES, "quiet")
+        .due(Some(10_250));
+}
+
+/// In the countdown after its end: quiet until 10,009.
+fn ended_by_hand() -> Story {
+    Story::of(policy())
+        .quietly(0, APPEARS, "external")
+        .then(1, START, &[goal(Goal::Up)], "external")
+        .quietly(9, GOES, "quiet")
+        .due(Some(10_009))
+}
+
+#[test]
+fn whoever_ended_a_server_by_hand_may_start_it_again() {
+    ended_by_hand()
+        .quietly(3_000, APPEARS, "external")
+        .due(None)
+        .quietly(50_000, GOES, "quiet")
+        .due(Some(60_000));
+    // In use by anybody: quiet begins when that is over.
+    ended_by_hand()
+        .quietly(8_000, GOES, "quiet")
+        .due(Some(18_000))
+        .quietly(9_000, Event::SourceChanged, "quiet")
+        .quietly(9_000, Event::Unblocked, "quiet")
+        .due(Some(18_000))
+        .then(18_000, Event::Deadline, &[spawn(1)], "spawning 1");
+}
+
+#[test]
+fn a_person_need_not_wait_for_the_quiet_to_end() {
+    ended_by_hand().then(3_000, start(2), &[spawn(1)], "spawning 1");
+    ended_by_hand().then(3_000, restart(2), &[spawn(1)], "spawning 1");
+    ended_by_hand().then(3_000, stop(2), &[goal(Goal::Down), answer(2, Answer::Stopped)], "down");
+    ended_by_hand().quietly(3_000, Event::SessionEnding, "down").due(None);
+}
+
+#[test]
+fn a_service_that_leaves_the_port_to_others_is_started_by_request_only() {
+    Story::of(Policy { takeover_ms: None, ..policy() })
+        .quietly(0, APPEARS, "external")
+        .then(1, START, &[goal(Goal::Up)], "external")
+        .quietly(9, GOES, "quiet")
+        .due(None)
+        .quietly(99_000, Event::Deadline, "quiet")
+        .quietly(99_000, GOES, "quiet")
+        .quietly(99_001, APPEARS, "external")
+        .quietly(99_002, GOES, "quiet")
+        .then(99_003, start(2), &[spawn(1)], "spawning 1");
+}
+
+#[test]
+fn what_was_stopped_stays_down_after_a_hand_started_server() {
+    ended_by_hand()
+        .quietly(3_000, APPEARS, "external")
+        .then(4_000, stop(2), &[goal(Goal::Down), answer(2, Answer::External)], "external")
+        .quietly(5_000, GOES, "down")
+        .due(None);
+}
+
+#[test]
+fn a_hand_started_server_is_adopted_in_place() {
+    Story::of(policy())
+        .quietly(0, APPEARS, "external")
+        .then(1, adopt(1), &[goal(Goal::Up), adopted(1)], "spawning 1")
+        .quietly(2, spawned(1), "starting 1")
+        .then(3, ready(1), &[answer(1, Answer::Ready)], "ready 1")
+        .then(4, adopt(2), &[answer(2, Answer::Already)], "ready 1")
+        // From here on it is a run like every other.
+        .then(5, crash(1), &[spawn(2)], "spawning 2");
+}
+
+#[test]
+fn an_adoption_that_fails_leaves_it_as_it_was() {
+    Story::of(policy())
+        .quietly(0, APPEARS, "external")
+        .then(1, adopt(1), &[goal(Goal::Up), adopted(1)], "spawning 1")
+        .quietly(2, APPEARS, "spawning 1")
+        .then(3, blocked(1, Block::Machine), &[answer(1, Answer::External)], "external")
+        .quietly(4, GOES, "quiet");
+}
+
+#[test]
+fn where_nobody_runs_it_by_hand_there_is_nothing_to_adopt() {
+    let story = Story::of(policy()).then(0, adopt(1), &[answer(1, Answer::Absent)], "down").due(None);
+    assert_eq!(story.service.goal(), Goal::Down);
+    failing().then(10_001, adopt(1), &[answer(1, Answer::Absent)], "backoff").due(Some(10_250));
+    ended_by_hand().then(3_000, adopt(2), &[answer(2, Answer::Absent)], "quiet").due(Some(10_009));
+    Story::of_ready(policy()).then(1, STOP, &[goal(Goal::Down), end(1)], "stopping 1: down").then(
+        2,
+        adopt(1),
+        &[answer(1, Answer::Absent)],
+        "stopping 1: down",
+    );
 }
 
 #[test]
@@ -111,9 +218,22 @@ fn a_hand_started_server_beside_ours_changes_nothing() {
     Story::of_ready(policy())
         .quietly(1, APPEARS, "ready 1")
         .then(2, crash(1), &[spawn(2)], "spawning 2")
-        .quietly(3, exited(2, Exit::CLEAN), "finished")
-        .quietly(4, APPEARS, "finished")
-        .then(5, START, &[spawn(3)], "spawning 3");
+        .quietly(3, GOES, "spawning 2")
+        .quietly(4, exited(2, Exit::CLEAN), "finished")
+        .quietly(5, GOES, "finished")
+        .then(6, START, &[spawn(3)], "spawning 3");
+}
+
+#[test]
+fn what_ended_by_itself_may_be_run_by_hand() {
+    Story::of_ready(policy())
+        .quietly(1, exited(1, Exit::CLEAN), "finished")
+        .quietly(2, APPEARS, "external")
+        .quietly(3, GOES, "quiet")
+        .due(Some(10_003));
+    Story::of_ready(Policy { start_limit: Some(1), ..policy() })
+        .quietly(1, crash(1), "gave up")
+        .quietly(2, APPEARS, "external");
 }
 
 #[test]

@@ -25,6 +25,7 @@ enum Rest {
     Finished,
     GaveUp,
     ByHand,
+    Quiet(Option<Millis>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,6 +90,7 @@ impl Model {
                 }
             }
             Event::Stop { request } => self.wish(false, false, request, now),
+            Event::Adopt { request } => self.take(request, now),
             Event::Spawned { run }
             | Event::Blocked { run, .. }
             | Event::Ready { run }
@@ -114,6 +116,30 @@ impl Model {
         actions
     }
 
+    fn take(&mut self, request: Option<RequestId>, now: Millis) {
+        let reply = match self.process {
+            Process::None(Rest::ByHand) => {
+                if !self.wanted {
+                    self.wanted = true;
+                    self.tell(Answer::Superseded);
+                }
+                self.ledger.clean_slate();
+                if let Some(RequestId(request)) = request {
+                    self.waiting.push((request, Some(now + self.policy.start_timeout_ms)));
+                }
+                self.run += 1;
+                self.acts.push(lifecycle::Action::Adopt { run: RunId(self.run) });
+                self.process = Process::Asked { unwanted: None, by_hand: false };
+                return;
+            }
+            Process::Asked { unwanted: None, .. } | Process::Alive { .. } => Answer::Already,
+            Process::None(_) | Process::Asked { .. } | Process::Ending { .. } => Answer::Absent,
+        };
+        if let Some(RequestId(request)) = request {
+            self.answers.push(answer(request, reply));
+        }
+    }
+
     fn wish(&mut self, up: bool, anew: bool, request: Option<RequestId>, now: Millis) {
         if self.wanted != up {
             self.wanted = up;
@@ -121,7 +147,7 @@ impl Model {
         }
         let (reply, patience) = match (self.process, up) {
             (Process::None(Rest::ByHand), _) => (Some(Answer::External), None),
-            (Process::None(Rest::Blocked(..) | Rest::Until(_)), false) => {
+            (Process::None(Rest::Blocked(..) | Rest::Until(_) | Rest::Quiet(_)), false) => {
                 self.process = Process::None(Rest::Down);
                 (Some(Answer::Stopped), None)
             }
@@ -287,16 +313,22 @@ impl Model {
                 let at = self.ledger.edited(now, Millis::MAX);
                 self.process = Process::None(Rest::Until(at));
             }
-            (Event::External { present: true }, Process::None(Rest::Until(_) | Rest::Blocked(..))) => {
+            (
+                Event::External { present: true },
+                Process::None(
+                    Rest::Until(_) | Rest::Blocked(..) | Rest::Quiet(_) | Rest::Finished | Rest::GaveUp,
+                ),
+            ) => {
                 self.process = Process::None(Rest::ByHand);
                 self.tell(Answer::External);
             }
             (Event::External { present: true }, Process::None(Rest::Down)) if !self.wanted => {
                 self.process = Process::None(Rest::ByHand);
             }
-            (Event::External { present: false }, Process::None(Rest::ByHand)) => {
+            (Event::External { present: false }, Process::None(Rest::ByHand | Rest::Quiet(_))) => {
+                let back_at = |quiet: Millis| (now + quiet).max(self.ledger.not_before());
                 let rest =
-                    if self.wanted { Rest::Until(self.ledger.not_before().max(now)) } else { Rest::Down };
+                    if self.wanted { Rest::Quiet(self.policy.takeover_ms.map(back_at)) } else { Rest::Down };
                 self.process = Process::None(rest);
             }
             (Event::External { present }, Process::Asked { unwanted: None, .. }) => {
@@ -330,7 +362,11 @@ impl Model {
     fn let_time_pass(&mut self, now: Millis) {
         self.let_time_pass_for_readiness(now);
         match self.process {
-            Process::None(Rest::Until(at) | Rest::Blocked(_, Some(at))) if at <= now => self.make(),
+            Process::None(Rest::Until(at) | Rest::Blocked(_, Some(at)) | Rest::Quiet(Some(at)))
+                if at <= now =>
+            {
+                self.make()
+            }
             Process::Ending { why, kill_at: Some(at) } if at <= now => {
                 self.acts.push(kill(self.run));
                 self.process = Process::Ending { why, kill_at: None };
@@ -402,6 +438,7 @@ impl Model {
     pub(crate) fn deadline(&self) -> Option<Millis> {
         let process = match self.process {
             Process::None(Rest::Until(at)) => Some(at),
+            Process::None(Rest::Quiet(at)) => at,
             Process::None(Rest::Blocked(_, at)) | Process::Ending { kill_at: at, .. } => at,
             Process::Alive { health: Health::NotYet { by }, .. } => Some(by),
             Process::None(_) | Process::Asked { .. } | Process::Alive { .. } => None,

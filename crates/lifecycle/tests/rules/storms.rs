@@ -36,7 +36,11 @@ fn crash_for(length: Millis, policy: &Policy, exit: Exit, lives: impl Fn(u64) ->
 fn spawned_by(actions: &[Action]) -> Option<RunId> {
     actions.iter().find_map(|action| match action {
         Action::Spawn { run } => Some(*run),
-        Action::GoalChanged(_) | Action::Stop { .. } | Action::Kill { .. } | Action::Answer { .. } => None,
+        Action::GoalChanged(_)
+        | Action::Adopt { .. }
+        | Action::Stop { .. }
+        | Action::Kill { .. }
+        | Action::Answer { .. } => None,
     })
 }
 

@@ -85,6 +85,7 @@ pub(crate) fn name(service: &Service) -> String {
         Phase::Finished => "finished".into(),
         Phase::GaveUp => "gave up".into(),
         Phase::External => "external".into(),
+        Phase::Quiet { .. } => "quiet".into(),
     }
 }
 
@@ -108,6 +109,10 @@ pub(crate) fn stop(request: u64) -> Event {
 
 pub(crate) fn restart(request: u64) -> Event {
     Event::Restart { request: Some(RequestId(request)), seen: None }
+}
+
+pub(crate) fn adopt(request: u64) -> Event {
+    Event::Adopt { request: Some(RequestId(request)) }
 }
 
 pub(crate) fn spawned(run: u64) -> Event {
@@ -145,6 +150,10 @@ pub(crate) fn goal(goal: Goal) -> Action {
 
 pub(crate) fn spawn(run: u64) -> Action {
     Action::Spawn { run: RunId(run) }
+}
+
+pub(crate) fn adopted(run: u64) -> Action {
+    Action::Adopt { run: RunId(run) }
 }
 
 pub(crate) fn end(run: u64) -> Action {

@@ -140,6 +140,19 @@ pub(crate) fn ignores_hangup(pid: i32) -> Option<bool> {
     Some(u64::from_str_radix(mask.trim(), 16).ok()? & 1 << (libc::SIGHUP - 1) != 0)
 }
 
+/// The kernel packs the number as `struct tty` does: twelve bits of major between the two halves of minor.
+pub(crate) fn terminal_name(tty: u64) -> Option<String> {
+    const PSEUDO: std::ops::RangeInclusive<u64> = 136..=143;
+    const CONSOLE: u64 = 4;
+    let (major, minor) = ((tty >> 8) & 0xfff, (tty & 0xff) | ((tty >> 12) & 0xf_ff00));
+    match major {
+        major if PSEUDO.contains(&major) => Some(format!("pts/{}", minor + (major - PSEUDO.start()) * 256)),
+        CONSOLE if minor < 64 => Some(format!("tty{minor}")),
+        CONSOLE => Some(format!("ttyS{}", minor - 64)),
+        _ => None,
+    }
+}
+
 pub(crate) fn command(pid: i32) -> Option<Vec<OsString>> {
     fs::read(format!("/proc/{pid}/cmdline")).ok().map(|words| split_words(&words))
 }
@@ -305,6 +318,16 @@ mod tests {
 
     const REST: &[u8] =
         b" S 10 20 30 34816 20 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 1000 5 18446744073709551615";
+
+    #[test]
+    fn terminals_have_names() {
+        assert_eq!(terminal_name(34816), Some("pts/0".to_owned()));
+        assert_eq!(terminal_name(34816 + 12), Some("pts/12".to_owned()));
+        assert_eq!(terminal_name(0x10_8800 | 1), Some("pts/257".to_owned()));
+        assert_eq!(terminal_name(1025), Some("tty1".to_owned()));
+        assert_eq!(terminal_name(4 << 8 | 64), Some("ttyS0".to_owned()));
+        assert_eq!(terminal_name(5 << 8), None);
+    }
 
     #[test]
     fn a_name_may_hold_blanks_and_parentheses() {

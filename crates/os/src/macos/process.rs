@@ -199,6 +199,18 @@ fn split_arguments(all: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(rest.split_at(arguments_end))
 }
 
+/// The device in `/dev` that has this number.
+pub(crate) fn terminal_name(tty: u64) -> Option<String> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let wanted = u32::try_from(tty).ok()?;
+    std::fs::read_dir("/dev").ok()?.flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().ok().filter(|name| name.starts_with("tty"))?;
+        let metadata = entry.metadata().ok().filter(|metadata| metadata.file_type().is_char_device())?;
+        // Device numbers have 32 bits here, whatever the standard library makes of them.
+        ((metadata.rdev() & u64::from(u32::MAX)) == u64::from(wanted)).then_some(name)
+    })
+}
+
 pub(crate) fn command(pid: i32) -> Option<Vec<OsString>> {
     let all = sysctl::arguments(pid).ok()?;
     split_arguments(&all).map(|(arguments, _)| split_words(arguments))

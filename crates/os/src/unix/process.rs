@@ -200,6 +200,12 @@ pub fn program(pid: i32) -> Option<PathBuf> {
     sys::process::program(pid)
 }
 
+/// The name of a terminal by its device number ([`ProcessInfo::tty`]), without `/dev/`: `pts/3`, `ttys004`.
+#[must_use]
+pub fn terminal_name(tty: u64) -> Option<String> {
+    if tty == 0 { None } else { sys::process::terminal_name(tty) }
+}
+
 /// When a process started, in milliseconds since 1970 by today's clock.
 #[must_use]
 pub fn started_ms(process: &ProcessInfo) -> Option<i64> {

@@ -1,5 +1,6 @@
 //! One file per verb, and what several of them need.
 
+mod adopt;
 mod asking;
 mod autostart;
 mod completions;
@@ -33,6 +34,7 @@ pub(crate) fn run(
         Command::Start(args) => start::run(&args, surroundings, terminal),
         Command::Stop(args) => stop::run(&args, surroundings, terminal),
         Command::Restart(args) => restart::run(&args, surroundings, terminal),
+        Command::Adopt(args) => adopt::run(&args, surroundings, terminal),
         Command::Status(args) => status::run(&args, surroundings, terminal),
         Command::Logs(args) => logs::run(&args, surroundings, terminal),
         Command::Url(args) => url::run(&args, surroundings, terminal),

@@ -179,7 +179,7 @@ fn exit_of_service(service: &ServiceView) -> Exit {
     match service.phase {
         Phase::Ready | Phase::External | Phase::Finished => Exit::Ok,
         Phase::Blocked => Exit::Blocked,
-        Phase::Down | Phase::Spawning | Phase::Starting | Phase::Stopping => Exit::Timeout,
+        Phase::Down | Phase::Spawning | Phase::Starting | Phase::Stopping | Phase::Quiet => Exit::Timeout,
         Phase::Unhealthy | Phase::Backoff | Phase::GaveUp | Phase::Unknown => Exit::Failed,
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn no_url(service: &ServiceView) -> Failure {
         Phase::Ready | Phase::Unhealthy | Phase::External => {
             Failure::new(Exit::Failed, format!("{name} has no port, so no address; look: pipctl status"))
         }
-        Phase::Down | Phase::Finished | Phase::Stopping => {
+        Phase::Down | Phase::Finished | Phase::Stopping | Phase::Quiet => {
             Failure::new(Exit::Failed, format!("{name} is {phase}; start it: pipctl start {name}"))
         }
         Phase::Spawning | Phase::Starting => {

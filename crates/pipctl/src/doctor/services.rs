@@ -51,6 +51,7 @@ impl Check for Services {
                 }
                 (Goal::Down, _) => (Level::Note, "not wanted"),
                 (Goal::Up, Phase::Spawning | Phase::Starting) => (Level::Note, "starting"),
+                (Goal::Up, Phase::Quiet) => (Level::Note, "left to whoever ran it by hand"),
                 (Goal::Up, Phase::Stopping) => (Level::Note, "stopping"),
                 (Goal::Up, Phase::Blocked) => (Level::Problem, "blocked"),
                 (Goal::Up, Phase::Unhealthy) => (Level::Problem, "lives and does not answer"),

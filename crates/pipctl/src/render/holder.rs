@@ -42,6 +42,9 @@ pub(crate) fn holder(holder: &HolderView, now_ms: i64) -> String {
     if let Some(cwd) = &holder.cwd {
         more.push(format!("in {}", plain(cwd)));
     }
+    if let Some(from) = &holder.from {
+        more.push(format!("from {}", plain(from)));
+    }
     if let Some(since) = holder.since_ms {
         more.push(format!("for {}", crate::clock::span(crate::clock::between(since, now_ms))));
     }

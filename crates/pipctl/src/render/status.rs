@@ -101,6 +101,12 @@ fn below(service: &ServiceView, now_ms: i64) -> Vec<String> {
             let age = span(between(service.since_ms, now_ms));
             lines.push(format!("    {}", Styled(format!("no answer for {age}"), BAD)));
         }
+        Phase::Quiet => {
+            lines.extend(service.next_try_ms.map(|next| match between(now_ms, next) {
+                0 => "    now".into(),
+                wait => format!("    in {}", span(wait)),
+            }));
+        }
         Phase::Down if service.goal == Goal::Down => {}
         Phase::Down
         | Phase::Blocked
@@ -115,8 +121,15 @@ fn below(service: &ServiceView, now_ms: i64) -> Vec<String> {
         lines.push(format!("    {}", holder(view, now_ms)));
     }
     lines.extend(service.warnings.iter().map(|warning| warning_line(4, warning)));
-    lines.extend(service.hint.iter().map(|hint| arrow(4, hint)));
+    lines.extend(ways_on(service));
     lines
+}
+
+/// What to type next: the commands to choose from, or the one there is.
+pub(crate) fn ways_on(service: &ServiceView) -> Vec<String> {
+    let several = service.choices.iter();
+    let one = service.hint.iter().filter(|_| service.choices.is_empty());
+    several.chain(one).map(|command| arrow(4, command)).collect()
 }
 
 /// How it ended, how often, and when it is tried again.
@@ -146,6 +159,7 @@ fn address(service: &ServiceView) -> String {
         | Phase::Unhealthy
         | Phase::Stopping
         | Phase::Backoff
+        | Phase::Quiet
         | Phase::External
         | Phase::Unknown => service.address.clone().unwrap_or_default(),
     }

@@ -45,6 +45,7 @@ pub(crate) const fn phase_word(phase: Phase) -> &'static str {
         Phase::Finished => "finished",
         Phase::GaveUp => "gave up",
         Phase::External => "external",
+        Phase::Quiet => "quiet",
         Phase::Unknown => "unknown",
     }
 }
@@ -53,7 +54,7 @@ pub(crate) const fn phase_word(phase: Phase) -> &'static str {
 pub(crate) const fn phase_style(phase: Phase) -> Style {
     match phase {
         Phase::Ready | Phase::External => GOOD,
-        Phase::Spawning | Phase::Starting | Phase::Stopping | Phase::Blocked => WAITING,
+        Phase::Spawning | Phase::Starting | Phase::Stopping | Phase::Blocked | Phase::Quiet => WAITING,
         Phase::Unhealthy | Phase::Backoff | Phase::GaveUp => BAD,
         Phase::Down | Phase::Finished | Phase::Unknown => FAINT,
     }
@@ -72,6 +73,7 @@ pub(crate) const fn outcome(outcome: ServiceOutcome) -> (&'static str, Style) {
         ServiceOutcome::Superseded => ("superseded", WAITING),
         ServiceOutcome::Busy => ("busy", WAITING),
         ServiceOutcome::External => ("external", GOOD),
+        ServiceOutcome::Absent => ("not started by hand", BAD),
         ServiceOutcome::Unknown => ("unknown", FAINT),
     }
 }

@@ -68,7 +68,12 @@ fn every_phase() -> Vec<Value> {
         service(json!({"name": "gaveup", "phase": "gaveup", "restarts": 5, "last_exit":
             {"cause": {"signal": 11}, "at_ms": NOW, "uptime_ms": 20}, "hint": "pipctl start gaveup"})),
         service(json!({"name": "external", "phase": "external", "owner": "external", "pid": 11,
-            "started_ms": NOW - 60_000, "detail": "started by hand in /home/ada/ws"})),
+            "started_ms": NOW - 60_000, "hint": "pipctl adopt external   (has it looked after from now on)",
+            "detail": "started by hand from Cursor, terminal pts/3: python server.py"})),
+        service(
+            json!({"name": "quiet", "phase": "quiet", "next_try_ms": NOW + 8_000, "hint": "pipctl start quiet",
+            "detail": "what was started by hand has ended; pipd starts its own if the port stays quiet"}),
+        ),
         service(json!({"name": "newer", "phase": "of a newer daemon"})),
     ]
 }

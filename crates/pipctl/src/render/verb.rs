@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wire::{Goal, ServiceOutcome, ServiceResult, VerbAnswer, WorkspaceSpec};
+use wire::{Goal, Phase, ServiceOutcome, ServiceResult, VerbAnswer, WorkspaceSpec};
 
 use super::holder::{holder, unnamed};
 use super::style::{BAD, FAINT, LINK, STRONG, Styled, outcome as outcome_style, phase_word};
@@ -16,6 +16,7 @@ pub(crate) enum Verb {
     Start,
     Stop,
     Restart,
+    Adopt,
 }
 
 /// What was found and why, before anything is started.
@@ -60,6 +61,7 @@ fn runs(outcome: ServiceOutcome) -> bool {
         | ServiceOutcome::Blocked
         | ServiceOutcome::Superseded
         | ServiceOutcome::Busy
+        | ServiceOutcome::Absent
         | ServiceOutcome::Unknown => false,
     }
 }
@@ -71,7 +73,10 @@ fn word(verb: Verb, result: &ServiceResult) -> String {
         (ServiceOutcome::Already, _) => "already running".into(),
         (ServiceOutcome::Accepted, _) => phase.into(),
         (ServiceOutcome::Timeout, _) => format!("still {phase}"),
-        (ServiceOutcome::External, _) => "runs, started by hand".into(),
+        (ServiceOutcome::External, Verb::Stop) => "started by hand, left alone".into(),
+        (ServiceOutcome::External, Verb::Adopt) => "not adopted, runs by hand".into(),
+        (ServiceOutcome::External, _) => "already running, external".into(),
+        (ServiceOutcome::Ready, Verb::Adopt) => "adopted".into(),
         (ServiceOutcome::Busy, _) => "busy, not stopped".into(),
         (ServiceOutcome::Superseded, _) => format!("now {phase}"),
         (ServiceOutcome::Failed, Verb::Stop) => format!("not stopped, {phase}"),
@@ -122,10 +127,11 @@ fn below(result: &ServiceResult, now_ms: i64) -> Vec<String> {
                 unnamed(&service.holders, service.detail.as_deref())
                     .map(|view| format!("    {}", holder(view, now_ms))),
             );
-            match &service.hint {
-                Some(hint) => lines.push(arrow(4, hint)),
-                None => lines.push(arrow(4, &format!("pipctl why {name}"))),
+            let ways_on = status::ways_on(service);
+            if ways_on.is_empty() {
+                lines.push(arrow(4, &format!("pipctl why {name}")));
             }
+            lines.extend(ways_on);
         }
         ServiceOutcome::Busy => {
             lines.extend(result.would_lose.iter().map(|line| format!("    would be lost: {}", plain(line))));
@@ -139,6 +145,15 @@ fn below(result: &ServiceResult, now_ms: i64) -> Vec<String> {
             lines.push("    another request took the place of this one".into());
             detail(&mut lines);
             lines.push(arrow(4, "pipctl status"));
+        }
+        ServiceOutcome::Absent => {
+            let there = match service.phase {
+                Phase::Blocked => "what holds its port is not this service started by hand",
+                _ => "nobody runs it by hand",
+            };
+            lines.push(format!("    {there}; nothing was changed"));
+            detail(&mut lines);
+            lines.push(arrow(4, &format!("pipctl start {name}    pipctl status")));
         }
         ServiceOutcome::External | ServiceOutcome::Unknown => {
             detail(&mut lines);

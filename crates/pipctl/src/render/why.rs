@@ -17,8 +17,9 @@ pub(crate) fn why(answer: &WhyAnswer, now_ms: i64, zone: &TimeZone) -> String {
     if !answer.next.is_empty() {
         text.push_str(&format!("next: {}\n", plain(&answer.next)));
     }
-    if let Some(hint) = &service.hint {
-        text.push_str(&format!("{}\n", arrow(0, hint)));
+    let several = service.choices.iter();
+    for command in several.chain(service.hint.iter().filter(|_| service.choices.is_empty())) {
+        text.push_str(&format!("{}\n", arrow(0, command)));
     }
     text.push_str(&status::warnings(&service.warnings));
     text

@@ -92,6 +92,8 @@ pub fn command(argv: &[&str]) -> Run {
         port: None,
         spare_terminals: false,
         nofile: None,
+        adopted: false,
+        token: None,
         at_ms: 0,
         marker,
     };

@@ -17,8 +17,8 @@ use crate::{Caller, Error};
 pub(crate) use model::{Config, Logs, Service};
 pub(crate) use spanned::At;
 pub(crate) use values::{
-    Command, EnvValue, OneOrMany, Owner, Policy, Port, Ports, Ready, ReadyTable, ReadyWord, Restart,
-    StopSignal,
+    Command, EnvValue, External, OneOrMany, Owner, Policy, Port, Ports, Ready, ReadyTable, ReadyWord,
+    Restart, StopSignal,
 };
 #[cfg(feature = "schema")]
 pub(crate) use values::{RestartTable, Size, Span};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::spanned::At;
-use super::values::{Command, EnvValue, OneOrMany, Port, Ports, Ready, Restart, Size, StopTable};
+use super::values::{Command, EnvValue, External, OneOrMany, Port, Ports, Ready, Restart, Size, StopTable};
 
 /// `pipd.toml`, or the table `[tool.pipd]` of `pyproject.toml`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -92,6 +92,9 @@ pub(crate) struct Service {
     pub(crate) stop: Option<At<StopTable>>,
     /// When it is started again. Default: `"on-failure"`.
     pub(crate) restart: Option<At<Restart>>,
+    /// What follows the end of a server that somebody started by hand in the place of this service. `"takeover"`, the
+    /// default: pipd starts its own when the port was quiet for ten seconds. `"leave"`: nothing, until somebody asks.
+    pub(crate) external: Option<At<External>>,
     /// Services that must be ready first.
     #[serde(default)]
     pub(crate) after: Vec<At<String>>,

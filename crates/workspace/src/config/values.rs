@@ -163,6 +163,17 @@ pub(crate) enum Ports {
     Auto,
 }
 
+/// What follows the end of a server that somebody started by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum External {
+    /// One of pipd's.
+    Takeover,
+    /// Nothing.
+    Leave,
+}
+
 /// What proves readiness: a word, or a table that says more.
 #[derive(Clone, Debug)]
 pub(crate) enum Ready {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use wire::{Kind, LogSpec, PortSpec, ReadySpec, RestartSpec, ServiceSpec, StopSpec, Text};
+use wire::{ExternalPolicy, Kind, LogSpec, PortSpec, ReadySpec, RestartSpec, ServiceSpec, StopSpec, Text};
 
 use super::places::{self, Wanted};
 use super::{Context, JUPYTER, SERVER, argv, timing};
-use crate::config::{At, Command, EnvValue, Logs, OneOrMany, Port, Ports, Service};
+use crate::config::{At, Command, EnvValue, External, Logs, OneOrMany, Port, Ports, Service};
 use crate::diagnostic::Diagnostic;
 
 /// Where the search for a free port begins for a service without a customary one.
@@ -30,6 +30,7 @@ pub(super) fn base(context: &Context<'_>, name: &str) -> ServiceSpec {
         ready: ReadySpec::default(),
         stop: StopSpec::default(),
         restart: RestartSpec::default(),
+        external: ExternalPolicy::default(),
         after: Vec::new(),
         logs: LogSpec::default(),
         url_path: String::new(),
@@ -109,6 +110,12 @@ pub(super) fn apply(context: &mut Context<'_>, spec: &mut ServiceSpec, name: &st
     timing::ready(context, spec, service);
     timing::stop(spec, service);
     timing::restart(context, spec, service);
+    if let Some(external) = &service.external {
+        spec.external = match external.value {
+            External::Takeover => ExternalPolicy::Takeover,
+            External::Leave => ExternalPolicy::Leave,
+        };
+    }
     for other in &service.after {
         if !spec.after.contains(&other.value) {
             spec.after.push(other.value.clone());
