@@ -36,7 +36,9 @@
             postInstall = ''
               mkdir -p $out/share/man/man1 $out/share/bash-completion/completions
               mkdir -p $out/share/zsh/site-functions $out/share/fish/vendor_completions.d
+              mkdir -p $out/lib/systemd/user
               cp man/*.1 $out/share/man/man1/
+              sed "s|/usr/bin/pipd|$out/bin/pipd|" systemd/pipd.service > $out/lib/systemd/user/pipd.service
               $out/bin/pipctl completions bash > $out/share/bash-completion/completions/pipctl
               $out/bin/pipctl completions zsh > $out/share/zsh/site-functions/_pipctl
               $out/bin/pipctl completions fish > $out/share/fish/vendor_completions.d/pipctl.fish

@@ -111,7 +111,7 @@ fn the_programs_are_small_enough_and_their_pages_show_no_hidden_verb() {
 }
 
 #[test]
-fn the_debian_package_is_installed_used_upgraded_and_removed_under_systemd() {
+fn case_93_a_debian_package_is_removed_while_services_run_and_names_them() {
     let Some(made) = wanted() else { return };
     let Some(tool) = shared_tool("systemd-box") else { skip!("no systemd-box beside the repository") };
     if !nix::unistd::geteuid().is_root() {
@@ -119,7 +119,10 @@ fn the_debian_package_is_installed_used_upgraded_and_removed_under_systemd() {
     }
     let boxed = SystemdBox::up(tool, &format!("pipd-deb-{}", std::process::id()));
     boxed.copy_in(&made.deb, "/root/pipd.deb");
+    // So that the services do not end with each of the short sessions below.
+    boxed.root("loginctl enable-linger dev").ok();
     boxed.root("dpkg -i /root/pipd.deb").ok();
+    boxed.dev("systemd-analyze --user verify /usr/lib/systemd/user/pipd.service").ok();
     boxed.dev("pipctl version").ok().says("pipctl ");
     boxed.dev("test -f /usr/share/man/man1/pipctl.1.gz -o -f /usr/share/man/man1/pipctl.1").ok();
     boxed.dev("bash -c '. /usr/share/bash-completion/completions/pipctl && complete -p pipctl'").ok();
@@ -136,8 +139,10 @@ fn the_debian_package_is_installed_used_upgraded_and_removed_under_systemd() {
     boxed.root("dpkg -i /root/pipd.deb").ok().says("pipctl daemon restart");
     boxed.dev("pipctl daemon restart").ok().says("1 of 1 kept their pid");
 
+    boxed.dev("pipctl autostart enable").ok();
+    boxed.dev("pipctl autostart disable").ok();
     let removed = boxed.root("dpkg -r pipd").ok();
-    for part in ["pipd of dev", "service of dev", "selftest-stub", "pipctl daemon stop"] {
+    for part in ["pipd of dev", "service of dev", "selftest-stub", "pipctl autostart disable --stop"] {
         assert!(removed.all().contains(part), "{part:?} expected in {removed}");
     }
     boxed.root("! ls /usr/bin/pipctl /usr/bin/pipd /usr/bin/pipd-shim 2>/dev/null").ok();
@@ -146,7 +151,7 @@ fn the_debian_package_is_installed_used_upgraded_and_removed_under_systemd() {
     boxed.root("! find /etc /usr/lib/systemd /home/dev/.config -name '*pipd*' 2>/dev/null | grep .").ok();
 
     boxed.root("dpkg -i /root/pipd.deb").ok();
-    boxed.dev("cd w && pipctl stop && pipctl daemon stop").ok();
+    boxed.dev("pipctl autostart disable --stop").ok();
     boxed.dev(service).expect(1);
     boxed.root("dpkg -P pipd").ok();
 }

@@ -17,14 +17,19 @@ pub(crate) fn alive(pid: i32) -> bool {
 
 /// SIGKILL to a process that lives.
 pub(crate) fn kill(pid: i32) -> Result<(), Trouble> {
-    let killed = ProcessIdentity::of(pid).and_then(|found| match found {
-        Some(process) => process.signal(Signal::SIGKILL),
+    signal(pid, Signal::SIGKILL)
+}
+
+/// A signal to a process that lives.
+pub(crate) fn signal(pid: i32, signal: Signal) -> Result<(), Trouble> {
+    let sent = ProcessIdentity::of(pid).and_then(|found| match found {
+        Some(process) => process.signal(signal),
         None => Ok(false),
     });
-    match killed {
+    match sent {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Trouble::Broken(format!("process {pid} was gone before it was killed"))),
-        Err(source) => Err(Trouble::Io { what: format!("kill process {pid}"), source }),
+        Ok(false) => Err(Trouble::Broken(format!("process {pid} was gone before it got {signal}"))),
+        Err(source) => Err(Trouble::Io { what: format!("{signal} to process {pid}"), source }),
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn soaks(root: &Path) -> Result<Vec<Soak>> {
 /// Every test that names a case, by file and name.
 pub(crate) fn tests(root: &Path) -> Result<Vec<Test>> {
     let mut tests = Vec::new();
-    for folder in ["tests", "crates"] {
+    for folder in ["tests", "crates", "xtask/tests"] {
         walk(root, &root.join(folder), &mut tests)?;
     }
     tests.sort_by(|one, other| (&one.file, &one.name).cmp(&(&other.file, &other.name)));

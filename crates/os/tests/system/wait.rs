@@ -119,3 +119,22 @@ fn the_end_of_a_child_makes_the_pipe_readable() {
         assert!(pipe.as_raw_fd() > 2);
     });
 }
+
+#[test]
+fn a_child_that_is_stopped_has_not_ended() {
+    in_own_process(|| {
+        let pid = start("exec sleep 60");
+        let process = ProcessIdentity::of(pid).unwrap().unwrap();
+        assert!(process.signal(Signal::SIGSTOP).unwrap());
+        until("it to be stopped", || (process.liveness().unwrap() == Liveness::Stopped).then_some(()));
+        assert_eq!(wait::peek(pid).unwrap(), None);
+        assert_eq!(wait::any_exited().unwrap(), None);
+        assert_eq!(wait::reap(pid).unwrap(), None);
+        assert!(process.signal(Signal::SIGKILL).unwrap());
+        let ended = until("its end", || wait::peek(pid).unwrap());
+        assert_eq!(ended, Ended::Signal { signal: 9, core: false });
+        assert_eq!(wait::any_exited().unwrap(), Some(pid));
+        assert_eq!(wait::reap(pid).unwrap().unwrap().0, ended);
+        assert_eq!(wait::any_exited().unwrap_err().raw_os_error(), Some(Errno::ECHILD as i32));
+    });
+}

@@ -12,6 +12,7 @@ mod private;
 mod readiness;
 mod shim_killed;
 mod stop;
+mod suspended;
 mod ten_starts;
 mod terminal_closed;
 mod tree;
@@ -32,6 +33,7 @@ pub(crate) const ALL: &[&dyn Check] = &[
     &shim_killed::ShimKilled,
     &both_killed::BothKilled,
     &crash::Crash,
+    &suspended::Suspended,
     &port_taken::PortTaken,
     &tree::Tree,
     &stop::Stop,
