@@ -17,6 +17,7 @@ mod sandbox;
 mod skip;
 mod slots;
 mod stub;
+mod systemd_box;
 mod tools;
 mod wait;
 mod workspace;
@@ -31,6 +32,7 @@ pub use sandbox::Sandbox;
 pub use skip::skipped;
 pub use slots::{Slot, real_server_slot};
 pub use stub::stub;
+pub use systemd_box::SystemdBox;
 pub use tools::shared_tool;
 pub use wait::{LONG, SHORT, until, until_some};
 pub use workspace::Workspace;
@@ -40,6 +42,18 @@ pub use workspace::Workspace;
 macro_rules! sandbox {
     () => {
         $crate::Sandbox::new(std::path::Path::new(env!("CARGO_BIN_EXE_pipctl")))
+    };
+}
+
+/// A machine with a real systemd and the programs of the package under test; ends the test, loudly, where there can
+/// be none.
+#[macro_export]
+macro_rules! systemd_box {
+    () => {
+        match $crate::SystemdBox::boot(std::path::Path::new(env!("CARGO_BIN_EXE_pipctl"))) {
+            Ok(machine) => machine,
+            Err(reason) => $crate::skip!("{reason}"),
+        }
     };
 }
 

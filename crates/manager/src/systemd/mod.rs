@@ -19,6 +19,9 @@ pub use unit::unit_file;
 /// The name of the unit.
 pub const UNIT: &str = "pipd.service";
 
+/// `~/.config/systemd/user/default.target.wants` and what is above it, up to the user's configuration.
+const FOLDERS_MADE: usize = 4;
+
 pub(crate) fn start_words() -> Vec<String> {
     ["systemctl", "--user", "--no-block", "start", UNIT].map(Into::into).into()
 }
@@ -134,11 +137,8 @@ impl ServiceManager for Systemd {
         let wants = self.units.join("default.target.wants");
         remove(&wants.join(UNIT))?;
         // Folders that were made for it go with it, when nothing else is in them.
-        for folder in [wants.as_path(), self.units.as_path()] {
+        for folder in wants.ancestors().take(FOLDERS_MADE) {
             let _ = std::fs::remove_dir(folder);
-        }
-        if let Some(above) = self.units.parent() {
-            let _ = std::fs::remove_dir(above);
         }
         self.reload()?;
         Ok(removed)
