@@ -73,14 +73,3 @@ fn ask(name: &mut [libc::c_int], buffer: &mut [u8]) -> io::Result<usize> {
     })?;
     Ok(length)
 }
-
-/// A value that is a number.
-pub(crate) fn number(name: &CStr) -> io::Result<libc::c_int> {
-    let mut value: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>();
-    // SAFETY: a NUL-terminated name; as many bytes are written as said, to a place that lives for the call.
-    check(unsafe {
-        libc::sysctlbyname(name.as_ptr(), (&raw mut value).cast(), &raw mut length, std::ptr::null_mut(), 0)
-    })?;
-    Ok(value)
-}
