@@ -23,7 +23,7 @@ pub use ending::session_is_ending;
 pub use error::ManagerError;
 pub use launchd::{LABEL, LaunchAgent, Launchd};
 pub use place::{NAME_NONE, kind_of_this_process};
-pub use survival::{Advice, Facts, Place, Survival, lingers};
+pub use survival::{Advice, ENABLE, Facts, Place, Survival, lingers};
 pub use systemd::{Systemd, UNIT, unit_file};
 
 /// A service manager of one user, as far as pipd needs it. The only way to `systemctl` and `launchctl`.

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::{ManagerError, ServiceManager, Tools, place};
 
+/// What has pipd started at login.
+pub const ENABLE: &str = "pipctl autostart enable";
+
 /// Where a process belongs, and so who ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -104,16 +107,7 @@ impl Facts {
     /// What follows from the facts.
     #[must_use]
     pub fn survival(&self) -> Survival {
-        Survival { advice: vec![self.terminal(), self.logout(), self.reboot()] }
-    }
-
-    fn terminal(&self) -> Advice {
-        Advice {
-            event: "terminal closed",
-            outcome: "services keep running".into(),
-            survives: true,
-            command: None,
-        }
+        Survival { advice: vec![terminal(), sleep(), self.logout(), self.reboot()] }
     }
 
     fn logout(&self) -> Advice {
@@ -158,7 +152,7 @@ impl Facts {
             survives,
             command,
         };
-        let enable = || Some("pipctl autostart enable".to_owned());
+        let enable = || Some(ENABLE.to_owned());
         match (&*self.manager, self.enabled) {
             ("systemd", true) if self.linger == Some(true) => {
                 advice(true, "services end in order, and come back when the machine is up", None)
@@ -179,6 +173,16 @@ impl Facts {
             ),
         }
     }
+}
+
+fn terminal() -> Advice {
+    let outcome = "services keep running".into();
+    Advice { event: "terminal closed", outcome, survives: true, command: None }
+}
+
+fn sleep() -> Advice {
+    let outcome = "services pause with the machine, and go on when it wakes".into();
+    Advice { event: "sleep", outcome, survives: true, command: None }
 }
 
 /// Whether the manager of this user runs without a login.

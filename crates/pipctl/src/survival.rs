@@ -20,7 +20,8 @@ pub(crate) fn facts(
     Ok(Facts::gather(manager, Some(daemon), &services))
 }
 
-fn processes(snapshot: &Snapshot) -> Vec<(String, i32)> {
+/// Names and processes of what runs.
+pub(crate) fn processes(snapshot: &Snapshot) -> Vec<(String, i32)> {
     let services = snapshot.workspaces.iter().flat_map(|workspace| &workspace.services);
     services.filter_map(|service| Some((service.name.clone(), service.pid?))).collect()
 }

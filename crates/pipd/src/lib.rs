@@ -25,6 +25,7 @@ mod mend;
 #[cfg(test)]
 mod ordering;
 mod port;
+mod privacy;
 mod probe;
 mod published;
 mod reaper;

@@ -243,6 +243,9 @@ fn make_run_with(plan: Plan, started: Option<&Started>) -> Result<Spawned, Spawn
         block: Block::Exec,
         obstacle: Box::new(Obstacle { detail, ..Obstacle::default() }),
     })?;
+    if let Some(obstacle) = crate::privacy::obstacle(plan.cwd.as_path()) {
+        return Err(SpawnFailure { block: Block::Refused, obstacle: Box::new(obstacle) });
+    }
     if let Some(seeker) = &plan.seeker {
         match seeker.look() {
             Ok(None) => {}

@@ -42,6 +42,9 @@ const FIRST_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// The service manager there may be for each user.
 pub(crate) const SERVICE_MANAGER: &str = "systemd";
 
+/// No folder of a home is kept from the home's own user.
+pub(crate) const GUARDED: &[&str] = &[];
+
 /// A socket's address that is no path.
 pub(crate) fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(name)

@@ -29,6 +29,10 @@ pub(crate) fn namespace() -> u64 {
 /// The service manager there is for each user.
 pub(crate) const SERVICE_MANAGER: &str = "launchd";
 
+/// Folders of the home that only programs may read which the user has let in.
+pub(crate) const GUARDED: &[&str] =
+    &["Desktop", "Documents", "Downloads", "Library/Mobile Documents", "Library/CloudStorage"];
+
 /// There are no such addresses.
 pub(crate) fn abstract_address(_: &[u8]) -> io::Result<SocketAddr> {
     Err(io::ErrorKind::Unsupported.into())

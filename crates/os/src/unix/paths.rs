@@ -61,6 +61,17 @@ pub fn runtime_root() -> PathBuf {
     }
 }
 
+/// The folder around `path` that the system keeps from programs its user has not let in (macOS); its name, from home.
+#[must_use]
+pub fn guarded(path: &Path) -> Option<&'static str> {
+    guarded_below(path, &home()?, sys::host::GUARDED)
+}
+
+fn guarded_below(path: &Path, home: &Path, guarded: &[&'static str]) -> Option<&'static str> {
+    let inside = path.strip_prefix(home).ok()?;
+    guarded.iter().copied().find(|folder| inside.starts_with(folder))
+}
+
 /// Makes `path` a folder that only we can enter.
 ///
 /// Missing components are made with mode 0700. The last one must be a real folder of ours; looser modes of it are
@@ -130,4 +141,22 @@ fn refused(path: &Path, why: &str) -> io::Error {
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarded_folder_is_known_by_its_place_in_the_home() {
+        let guarded = ["Documents", "Library/Mobile Documents"];
+        let of = |path: &str| guarded_below(Path::new(path), Path::new("/Users/ada"), &guarded);
+        assert_eq!(of("/Users/ada/Documents/ws"), Some("Documents"));
+        assert_eq!(
+            of("/Users/ada/Library/Mobile Documents/com~apple~CloudDocs/ws"),
+            Some("Library/Mobile Documents")
+        );
+        assert_eq!(of("/Users/ada/Documents2/ws"), None);
+        assert_eq!(of("/Users/bob/Documents"), None);
+    }
 }
