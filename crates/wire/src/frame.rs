@@ -314,7 +314,8 @@ mod tests {
 
     #[test]
     fn an_answer_read_in_one_pass_is_the_one_waited_for() {
-        let line = response_line(&7.into(), &StatusParams { root: Some(Text::from("/w")), details: false }).unwrap();
+        let line =
+            response_line(&7.into(), &StatusParams { root: Some(Text::from("/w")), details: false }).unwrap();
         let root = |line: &[u8], id| answer_of::<StatusParams>(line, id).map(|params| params.root);
         assert_eq!(root(&line, 7), Some(Some(Text::from("/w"))));
         assert_eq!(root(&line, 8), None);
