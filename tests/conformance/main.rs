@@ -5,6 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
 
+mod child;
+mod client;
+mod config;
 mod kills;
+mod machine;
 mod points;
+mod state;
+mod supervisor;
+mod upgrade;
 mod world;

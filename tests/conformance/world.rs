@@ -92,3 +92,50 @@ impl Chance {
         self.state % limit
     }
 }
+
+/// A control group (version 1) with limits; removed when it is empty again.
+pub(crate) struct ControlGroup(std::path::PathBuf);
+
+impl ControlGroup {
+    /// `None` where it cannot be made: no root, or another version.
+    pub(crate) fn new(controller: &str, name: &str, limits: &[(&str, &str)]) -> Option<Self> {
+        let path = format!("/sys/fs/cgroup/{controller}/pipd-{name}-{}", std::process::id());
+        let group = Self(path.into());
+        std::fs::create_dir(&group.0).ok()?;
+        limits.iter().all(|(file, value)| std::fs::write(group.0.join(file), value).is_ok()).then_some(group)
+    }
+
+    /// The file that takes a process in.
+    pub(crate) fn procs(&self) -> std::path::PathBuf {
+        self.0.join("cgroup.procs")
+    }
+
+    pub(crate) fn take_in(&self, pid: i32) {
+        std::fs::write(self.procs(), pid.to_string()).unwrap();
+    }
+
+    pub(crate) fn set(&self, file: &str, value: &str) {
+        std::fs::write(self.0.join(file), value).unwrap();
+    }
+
+    pub(crate) fn pids(&self) -> Vec<i32> {
+        let text = std::fs::read_to_string(self.procs()).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        // Whoever is left goes back to where everybody is.
+        let parent = self.0.parent().unwrap().join("cgroup.procs");
+        for pid in self.pids() {
+            let _ = std::fs::write(&parent, pid.to_string());
+        }
+        for _ in 0..100 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

@@ -183,7 +183,9 @@ fn look(dir: RunDir, shim_program: &Path) -> Found {
     if !of_this_boot {
         return Found::OfAnotherBoot;
     }
-    let (was_ready, stopping) = (dir.ready().exists(), dir.stopping().exists());
+    // Of a process that is gone nobody is told that it is ready, though a moment passes until its end is on record.
+    let was_ready = dir.ready().exists() && started.as_ref().is_some_and(|started| may_live(&started.main));
+    let stopping = dir.stopping().exists();
     let uptime_ms = started
         .as_ref()
         .map_or(0, |started| u64::try_from(crate::clock::wall_ms() - started.at_ms).unwrap_or_default());
@@ -194,6 +196,12 @@ fn look(dir: RunDir, shim_program: &Path) -> Found {
             Found::Alive { dir, was_ready, stopping, uptime_ms, recovered }
         }
     }
+}
+
+/// Whether this very process may be there: a zombie is not, nor is a stranger with its number.
+pub(crate) fn may_live(process: &os::process::ProcessIdentity) -> bool {
+    use os::process::Liveness;
+    !matches!(process.liveness(), Ok(Liveness::Gone | Liveness::Zombie))
 }
 
 /// Holds the place of a run until its shim is linked.

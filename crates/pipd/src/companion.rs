@@ -171,7 +171,7 @@ async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
                 let members = members(&target).await;
                 tell_facts(&target, &members, &inputs, &key, run).await;
             }
-            Finding::Foreign(_) | Finding::Refused | Finding::Silent => {}
+            Finding::Foreign(_) | Finding::Refused | Finding::Silent | Finding::Unasked => {}
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 11 / 10).min(Duration::from_millis(100));
@@ -281,12 +281,22 @@ pub(crate) async fn examine(
     since: SystemTime,
 ) -> Verdict {
     let port = target.port;
-    match target.ask().await {
+    let mut finding = target.ask().await;
+    while finding == Finding::Unasked {
+        // Of a machine that is out of descriptors or memory nothing follows for the service.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        finding = target.ask().await;
+    }
+    match finding {
+        Finding::Unasked => Verdict::Silent(format!("port {port} could not be asked")),
         Finding::Answered => Verdict::Answered,
         Finding::Refused => Verdict::Dead(format!("nothing listens on port {port} any more")),
         Finding::Foreign(who) => Verdict::Dead(format!("port {port} is answered by {who} now")),
         Finding::Silent => {
             let now = members(target).await;
+            if now.is_empty() {
+                return Verdict::Silent(format!("port {port} does not answer"));
+            }
             let (gone, came) =
                 (known.difference(&now).next().is_some(), now.difference(known).next().is_some());
             if !gone || came {
@@ -301,11 +311,13 @@ pub(crate) async fn examine(
     }
 }
 
+/// What is newer than now tells of a clock that was set back, not of an edit.
 fn changed_since(files: &[PathBuf], since: SystemTime) -> bool {
+    let now = SystemTime::now();
     files.iter().any(|file| {
         std::fs::metadata(file)
             .and_then(|metadata| metadata.modified())
-            .is_ok_and(|modified| modified > since)
+            .is_ok_and(|modified| modified > since && modified <= now)
     })
 }
 

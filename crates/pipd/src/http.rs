@@ -16,6 +16,8 @@ const MAX_ANSWER: usize = 4 << 20;
 pub(crate) enum Answer {
     /// Nobody listens there.
     Refused,
+    /// This machine had no means to ask: no descriptor, no memory. It says nothing of whom would have been asked.
+    Unasked,
     /// Somebody took the connection and did not answer in time, or hung up without a word.
     Silent,
     /// An HTTP answer.
@@ -39,9 +41,23 @@ pub(crate) struct Question<'a> {
 /// How long a note for the readers of the log may hold up a question.
 const NOTE_PATIENCE: Duration = Duration::from_millis(100);
 
+/// Whether an error is one of the machine, and not of what was asked for.
+pub(crate) fn lacks_means(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN))
+}
+
 /// Whether something accepts at `address`.
-pub(crate) async fn connects(address: SocketAddr, timeout: Duration) -> Option<TcpStream> {
-    tokio::time::timeout(timeout, TcpStream::connect(address)).await.ok()?.ok()
+///
+/// # Errors
+/// When that cannot be found out: see [`lacks_means`].
+pub(crate) async fn connects(address: SocketAddr, timeout: Duration) -> std::io::Result<Option<TcpStream>> {
+    match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(Some(stream)),
+        Ok(Err(error)) if lacks_means(&error) => Err(error),
+        Ok(Err(_)) | Err(_) => Ok(None),
+    }
 }
 
 /// Asks once.
@@ -49,6 +65,7 @@ pub(crate) async fn ask(question: &Question<'_>) -> Answer {
     let connect = tokio::time::timeout(question.timeout, TcpStream::connect(question.address)).await;
     let stream = match connect {
         Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if lacks_means(&error) => return Answer::Unasked,
         Ok(Err(_)) => return Answer::Refused,
         // A full accept queue drops the request silently: somebody listens and does not accept.
         Err(_) => return Answer::Silent,

@@ -45,6 +45,15 @@ pub(crate) enum Finding {
     Refused,
     Silent,
     Foreign(String),
+    /// The machine had no means to ask: nothing was found out.
+    Unasked,
+}
+
+/// Whose an answer was.
+enum Owner {
+    Ours,
+    Stranger(String),
+    Unknown,
 }
 
 impl Target {
@@ -56,8 +65,9 @@ impl Target {
             let answered = match &self.ready.check {
                 ReadyCheck::None => true,
                 ReadyCheck::Tcp => match http::connects(address, PATIENCE).await {
-                    Some(_) => true,
-                    None => continue,
+                    Ok(Some(_)) => true,
+                    Ok(None) => continue,
+                    Err(_) => return Finding::Unasked,
                 },
                 ReadyCheck::Http { path, status } => {
                     let question = Question {
@@ -70,6 +80,7 @@ impl Target {
                     };
                     match http::ask(&question).await {
                         Answer::Refused => continue,
+                        Answer::Unasked => return Finding::Unasked,
                         Answer::Silent => false,
                         Answer::Status(found, _) => status.is_none_or(|wanted| wanted == found),
                         Answer::Other => status.is_none(),
@@ -84,32 +95,42 @@ impl Target {
                 return Finding::Answered;
             }
             match self.owner(address).await {
-                None => return Finding::Answered,
-                Some(stranger) => finding = Finding::Foreign(stranger),
+                Owner::Ours => return Finding::Answered,
+                Owner::Stranger(stranger) => finding = Finding::Foreign(stranger),
+                Owner::Unknown => return Finding::Unasked,
             }
         }
         finding
     }
 
-    /// Who else than this run listens at `address`; `None` when it is this run.
-    async fn owner(&self, address: SocketAddr) -> Option<String> {
+    /// Who listens at `address`. A stranger is only who was seen: where descriptors are short nobody is.
+    async fn owner(&self, address: SocketAddr) -> Owner {
         let query = self.query.clone();
         tokio::task::spawn_blocking(move || {
-            let listeners = serving(os::ports::listeners(address.port()).unwrap_or_default(), address.ip());
+            let Ok(listeners) = os::ports::listeners(address.port()) else { return Owner::Unknown };
+            let listeners = serving(listeners, address.ip());
             let members = crate::tree::pids(&query);
-            let ours = os::ports::holders(&listeners, Some(&members)).unwrap_or_default();
-            if !ours.is_empty() {
-                return None;
+            if !os::ports::holders(&listeners, Some(&members)).unwrap_or_default().is_empty() {
+                return Owner::Ours;
+            }
+            if members.is_empty() || !can_look() {
+                return Owner::Unknown;
             }
             let strangers = os::ports::holders(&listeners, None).unwrap_or_default();
-            Some(match strangers.first() {
+            Owner::Stranger(match strangers.first() {
                 Some((pid, _)) => format!("pid {pid} ({})", os::process::command_line(*pid)),
                 None => "a process this user may not see".to_owned(),
             })
         })
         .await
-        .unwrap_or_else(|_| Some("nobody that could be found".to_owned()))
+        .unwrap_or(Owner::Unknown)
     }
+}
+
+/// Whether there are descriptors to look at other processes with: a folder, and what is in it.
+fn can_look() -> bool {
+    let open = || std::fs::File::open("/dev/null");
+    matches!((open(), open()), (Ok(_), Ok(_)))
 }
 
 /// The listeners that take a connection to `ip`: those bound to it, else the wildcards.

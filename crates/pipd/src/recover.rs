@@ -324,7 +324,7 @@ impl Daemon {
                 .as_ref()
                 .filter(|_| !replacement && !spec.adopted)
                 .map(|started| started.shim.clone()),
-            main: started.as_ref().map(|started| started.main.clone()),
+            main: started.as_ref().map(|started| started.main.clone()).filter(crate::adopt::may_live),
             started_ms: started.as_ref().map(|started| started.at_ms),
             other_release: None,
             replaced_shim: replacement || spec.adopted,

@@ -82,7 +82,10 @@ impl Daemon {
                 self.touch();
             }
             Report::Started { pid, at_ms } => {
-                live.main = ProcessIdentity::of(pid).ok().flatten();
+                // What is on record is proven; a number alone is not.
+                if live.main.as_ref().is_none_or(|main| main.pid != pid) {
+                    live.main = ProcessIdentity::of(pid).ok().flatten();
+                }
                 live.started_ms = Some(at_ms);
                 // Now, when nobody waits for the next run: forget runs that ended long ago.
                 if run.0 > KEPT_RUNS as u64 {

@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(listener: Listener, daemon: Shared) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     let mut complained = false;
+    let mut reserve = Reserve::new();
     loop {
         let accepted = listener.accept().await;
         let stream = match accepted.and_then(|stream| os::failpoint!("daemon.accept").map(|()| stream)) {
@@ -41,12 +42,20 @@ pub(crate) async fn serve(listener: Listener, daemon: Shared) {
                 complained = false;
                 stream
             }
+            Err(error) if reserve.is_there() => {
+                if !std::mem::replace(&mut complained, true) {
+                    warn!(%error, "connections cannot be accepted; clients are answered one at a time");
+                }
+                reserve.spend(&listener, &daemon).await;
+                continue;
+            }
             Err(error) => {
                 // Out of descriptors, most likely: waiting is better than spinning, and it is said once.
                 if !std::mem::replace(&mut complained, true) {
                     warn!(%error, "connections cannot be accepted");
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                reserve = Reserve::new();
                 continue;
             }
         };
@@ -62,6 +71,37 @@ pub(crate) async fn serve(listener: Listener, daemon: Shared) {
             converse(stream, &daemon).await;
             drop(place);
         });
+    }
+}
+
+/// One descriptor, kept so that somebody can be answered when there is none left.
+struct Reserve(Option<std::fs::File>);
+
+impl Reserve {
+    /// How long one who is answered this way may keep the others waiting.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn new() -> Self {
+        Self(std::fs::File::open("/dev/null").ok())
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Gives it up for one client, and takes it back.
+    async fn spend(&mut self, listener: &Listener, daemon: &Shared) {
+        self.0 = None;
+        let talk = async {
+            let stream = listener.accept().await.ok().filter(is_ours)?;
+            converse(stream, daemon).await;
+            Some(())
+        };
+        if let Ok(None) = tokio::time::timeout(Self::PATIENCE, talk).await {
+            // Somebody else of us took it, or a stranger came: not to be tried all the time.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        *self = Self::new();
     }
 }
 

@@ -81,15 +81,25 @@ pub fn main() -> ExitCode {
 fn check() -> ExitCode {
     let problem = match (shim_program(), os::paths::state_root(), os::host::host_key()) {
         (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => error.to_string(),
-        (Ok(_), Ok(root), Ok(host)) => {
-            match record::read::<DaemonRecord>(&HostDir::new(&root, &host).daemon_record()) {
-                Ok(_) => return ExitCode::SUCCESS,
-                Err(error) => error.to_string(),
-            }
-        }
+        (Ok(_), Ok(root), Ok(host)) => match readable(&HostDir::new(&root, &host)) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => error.to_string(),
+        },
     };
     eprintln!("pipd: {problem}");
     ExitCode::FAILURE
+}
+
+/// Whether what is kept was written by no newer pipd. What makes no sense is no obstacle: it is set aside when it is read.
+fn readable(host: &HostDir) -> Result<(), record::RecordError> {
+    let folders = std::fs::read_dir(host.workspaces()).into_iter().flatten().flatten();
+    let records = folders.filter_map(|entry| Some(host.workspace(entry.file_name().to_str()?).record()));
+    for path in std::iter::once(host.daemon_record()).chain(records) {
+        if let Err(error @ record::RecordError::Newer { .. }) = record::read::<serde_json::Value>(&path) {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 fn prepare() -> Result<ExitCode, StartError> {

@@ -34,6 +34,8 @@ const WATCH_PAUSE: Duration = Duration::from_millis(20);
 const MANAGER_PATIENCE: Duration = Duration::from_millis(1_200);
 /// How long a daemon may take until it serves.
 const SERVES_WITHIN: Duration = Duration::from_secs(5);
+/// How soon a machine that had no room for a daemon is asked again.
+const NO_ROOM_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
 enum State {
@@ -146,6 +148,14 @@ impl Revival {
             false => match self.start(&exe) {
                 Ok(process) => By::Ourselves(process),
                 Err(error) => {
+                    if lacks_means(&error) {
+                        // No daemon failed: the machine has no room, and may have it in a moment.
+                        return State::Due {
+                            at: now + NO_ROOM_PAUSE,
+                            handover_told: true,
+                            starter: Some(starter),
+                        };
+                    }
                     crate::say(&format_args!("{} cannot be started: {error}", exe.display()));
                     return self.failed(starter, now);
                 }
@@ -205,6 +215,13 @@ impl Revival {
         let pid = os::spawn::detached(exe, &[], &environment(), log.as_fd(), &[], Detach::BeyondMe)?;
         ProcessIdentity::of(pid)
     }
+}
+
+/// Whether it was the machine that refused: no process, no descriptor, no memory.
+fn lacks_means(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE))
 }
 
 fn due(at: Instant) -> State {

@@ -31,8 +31,11 @@ pub(crate) fn adopt(mut beginning: Beginning, started: Started) -> Result<Shim, 
         .map_or(started.main.pid, |found| found.pgid);
     let main = MainProcess::watched(started.main, group, started.at_ms);
     let report = Report::Started { pid: main.identity.pid, at_ms: main.started_ms };
-    beginning.clients.tell(&report);
-    beginning.clients.set_news(vec![report]);
+    // Of a process that is gone only its end is told: its number may be a stranger's by now.
+    if main.end().is_none() {
+        beginning.clients.tell(&report);
+        beginning.clients.set_news(vec![report]);
+    }
     let note = Note::unpack(output.log.note());
     let kills = Kills::since(note.kills_before);
     let ran = u64::try_from(Stamp::now().as_ms() - started.at_ms).unwrap_or(0);

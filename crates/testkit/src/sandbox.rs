@@ -210,6 +210,28 @@ impl Sandbox {
         self.pipctl(&["list", "--json"]).ok().json()
     }
 
+    /// Processor time that a process has used.
+    ///
+    /// # Panics
+    /// When it is gone, or where there is no `/proc`.
+    pub fn cpu_time(&self, pid: i32) -> Duration {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // After the name, which may hold anything: user and system time are the 12th and 13th field.
+        let fields: Vec<&str> = text.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Resident memory of a process, in KiB.
+    ///
+    /// # Panics
+    /// When it is gone, or where there is no `/proc`.
+    pub fn memory(&self, pid: i32) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// The daemon's log so far.
     pub fn daemon_log(&self) -> String {
         self.try_host()

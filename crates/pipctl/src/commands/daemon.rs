@@ -1,8 +1,11 @@
 //! `pipctl daemon …`: pipd itself. Services keep running through all of it.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use client::{Client, ConnectError, StartDaemon};
 use serde::Serialize;
@@ -64,6 +67,15 @@ fn restart(surroundings: &Surroundings, terminal: &mut Terminal<'_>) -> Result<E
     let mut old = None;
     match Client::connect(&locations) {
         Ok(mut client) => {
+            // Before the old one is told to go: what cannot serve is found out while somebody still does.
+            check(&exe).map_err(|why| {
+                let text = format!(
+                    "{} cannot serve: {why}; the daemon of before goes on (pid {}); mend it, then type: pipctl daemon restart",
+                    exe.display(),
+                    client.daemon().pid
+                );
+                Failure::new(Exit::Failed, text)
+            })?;
             old = Some(client.daemon().clone());
             before = pids(&client.status(None)?);
             client.handover()?;
@@ -92,6 +104,43 @@ fn restart(surroundings: &Surroundings, terminal: &mut Terminal<'_>) -> Result<E
     }
     terminal.print(&text)?;
     Ok(if kept == before.len() { Exit::Ok } else { Exit::Failed })
+}
+
+/// How long a program may take to say whether it could serve.
+const CHECK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Lets a daemon's program say whether it could serve here.
+fn check(exe: &Path) -> Result<(), String> {
+    let mut child = Command::new(exe)
+        .arg("--check")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if begun.elapsed() < CHECK_PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("`{} --check` does not end", exe.display()));
+            }
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let mut said = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(4096).read_to_string(&mut said);
+    }
+    match said.trim().lines().last() {
+        Some(line) => Err(plain(line).trim_start_matches("pipd: ").to_owned()),
+        None => Err(format!("`{} --check` ended with {status}", exe.display())),
+    }
 }
 
 /// The processes of all services, by workspace and name.

@@ -1,0 +1,225 @@
+//! What becomes of services when the daemon and its records are not what they were.
+
+use std::time::Duration;
+
+use run::layout::{HostDir, RunDir, workspace_id};
+use run::record::{self, Durability, Started};
+use testkit::{LONG, SHORT, Sandbox, Workspace, alive, kill, resume, sandbox, suspend, until, until_some};
+use wire::Phase;
+
+use crate::world::{births, pair, pass, serves_once, setting, try_service};
+
+fn last_run(sandbox: &Sandbox, workspace: &Workspace, name: &str) -> RunDir {
+    let folder = HostDir::at(sandbox.host()).workspace(&workspace_id(workspace.root())).service(name);
+    folder.run(folder.run_numbers().unwrap().pop().unwrap())
+}
+
+/// Everything of the service and the daemon dies at once, so that nobody records an end.
+fn all_die(sandbox: &Sandbox, workspace: &Workspace, name: &str) {
+    let service = workspace.service(name);
+    let (pid, shim) = (service.pid.unwrap(), service.shim_pid.unwrap());
+    suspend(shim);
+    sandbox.kill_daemon();
+    kill(shim);
+    kill(pid);
+    until("all to be gone", SHORT, || !alive(pid) && !alive(shim));
+}
+
+/// A process that is nobody's business here.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn new() -> Self {
+        Self(std::process::Command::new("sleep").arg("1000").spawn().unwrap())
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).unwrap()
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn the_records_name_a_stranger(change: impl Fn(&mut Started, i32)) {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("recycled");
+    workspace.stub_service("job", &format!("--witness {}", workspace.path("job.births").display()), "");
+    workspace.pipctl(&["start"]).ok();
+    let run = last_run(&sandbox, &workspace, "job");
+    all_die(&sandbox, &workspace, "job");
+    let stranger = Stranger::new();
+    let mut started: Started = record::read(&run.started()).unwrap().unwrap();
+    change(&mut started, stranger.pid());
+    record::write(&run.started(), &started, Durability::Rename).unwrap();
+    workspace.pipctl(&["start"]).ok();
+    let service = workspace.await_phase("job", Phase::Ready);
+    assert_ne!(service.pid, Some(stranger.pid()), "a stranger was adopted");
+    until("it to be born again", SHORT, || births(&workspace, "job").len() == 2);
+    workspace.pipctl(&["stop"]).ok();
+    assert!(alive(stranger.pid()), "a stranger was ended");
+}
+
+#[test]
+fn case_27_a_recycled_number_is_a_strangers() {
+    the_records_name_a_stranger(|started, stranger| started.main.pid = stranger);
+}
+
+#[test]
+fn case_28_what_an_earlier_boot_wrote_is_history() {
+    the_records_name_a_stranger(|started, stranger| {
+        // Of that boot even the start time may be the same.
+        started.main = os::process::ProcessIdentity::of(stranger).unwrap().unwrap();
+        started.main.boot = "00000000-0000-0000-0000-000000000000".into();
+    });
+}
+
+#[test]
+fn case_29_a_daemon_that_was_frozen_goes_on_without_a_storm() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = pair(&sandbox, &port, "");
+    workspace.pipctl(&["start"]).ok();
+    let (daemon, keep) = (sandbox.daemon(), workspace.pid("keep"));
+    let web = workspace.pid("web");
+    suspend(daemon);
+    kill(web);
+    pass(Duration::from_secs(setting("PIPD_SOAK_FREEZE", 6)));
+    resume(daemon);
+    until("it to serve again", SHORT, || serves_once(&workspace, &port));
+    assert_eq!((births(&workspace, "web").len(), workspace.pid("keep"), sandbox.daemon()), (2, keep, daemon));
+}
+
+#[test]
+fn case_31_a_panic_ends_the_whole_daemon_and_the_next_one_finds_everything() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let points = sandbox.failpoints();
+    let workspace = pair(&sandbox, &port, "");
+    workspace.pipctl(&["start"]).ok();
+    for point in ["pipd.daemon.accept", "pipd.run.make", "pipd.journal.sync"] {
+        let (daemon, keep) = (sandbox.daemon(), workspace.pid("keep"));
+        points.arm(point, "panic");
+        workspace.pipctl(&["restart", "web"]);
+        until("the daemon to be gone", SHORT, || sandbox.try_daemon() != Some(daemon));
+        sandbox.await_daemon(daemon);
+        until("one web", SHORT, || serves_once(&workspace, &port));
+        assert_eq!(workspace.pid("keep"), keep, "after a panic at {point}");
+    }
+}
+
+#[test]
+fn case_33_two_daemons_in_one_instant_are_one() {
+    let rounds: u32 = setting("PIPD_SOAK_PAIRS", 40);
+    let sandbox = sandbox!();
+    let pipd = sandbox.program().with_file_name("pipd");
+    sandbox.pipctl(&["daemon", "start"]).ok();
+    for round in 0..rounds {
+        sandbox.pipctl(&["daemon", "stop"]).ok();
+        let begin = || {
+            let mut command = sandbox.command(&pipd);
+            command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+        };
+        let mut both = [begin(), begin()];
+        sandbox.pipctl(&["daemon", "status"]);
+        until("one to give way", SHORT, || both.iter_mut().any(|one| one.try_wait().unwrap().is_some()));
+        let left: Vec<_> =
+            both.iter_mut().filter_map(|one| one.try_wait().unwrap().is_none().then(|| one.id())).collect();
+        assert_eq!(left.len(), 1, "round {round}");
+        until("the other to serve", SHORT, || sandbox.pipctl(&["daemon", "status"]).code == 0);
+        assert_eq!(sandbox.daemon(), i32::try_from(left[0]).unwrap());
+        sandbox.pipctl(&["daemon", "stop"]).ok();
+        for one in &mut both {
+            one.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn case_35_restart_after_restart_nothing_grows() {
+    let rounds: u32 = setting("PIPD_SOAK_RESTARTS", 60);
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = pair(&sandbox, &port, "--print 200");
+    workspace.pipctl(&["start"]).ok();
+    let daemon = sandbox.daemon();
+    let measure = || {
+        let descriptors =
+            std::fs::read_dir(format!("/proc/{daemon}/fd")).map_or(0, |entries| entries.count());
+        let zombies = os::process::table()
+            .unwrap()
+            .iter()
+            .filter(|process| process.ppid == daemon && process.state == os::process::Liveness::Zombie)
+            .count();
+        (descriptors, sandbox.memory(daemon), zombies, size_of(&sandbox.state()))
+    };
+    if !cfg!(target_os = "linux") {
+        testkit::skip!("descriptors and memory of another process are read from /proc");
+    }
+    let mut settled = None;
+    for round in 0..rounds {
+        let before = workspace.pid("web");
+        kill(before);
+        until("another one", SHORT, || {
+            try_service(&workspace, "web")
+                .is_some_and(|now| now.phase == Phase::Ready && now.pid != Some(before))
+        });
+        if round == 29 {
+            settled = Some(measure());
+        }
+    }
+    // Helper threads and buffers of the last moments are given back.
+    let first = settled.unwrap();
+    let last = until_some("nothing more than before", LONG, || {
+        let now = measure();
+        (now.0 <= first.0 + 4 && now.1 <= first.1 + 2_048 && now.2 == 0).then_some(now)
+    });
+    println!(
+        "descriptors, KiB, zombies, bytes of state: {first:?} after 30 restarts, {last:?} after {rounds}"
+    );
+    assert!(last.3 <= first.3 + (2 << 20), "the state grew from {} to {}", first.3, last.3);
+    assert_eq!(sandbox.daemon(), daemon);
+}
+
+fn size_of(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => size_of(&entry.path()),
+            _ => entry.metadata().map_or(0, |facts| facts.len()),
+        })
+        .sum()
+}
+
+#[test]
+fn case_52_after_everything_was_killed_the_next_daemon_brings_it_back_once() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = pair(&sandbox, &port, "");
+    workspace.pipctl(&["start"]).ok();
+    let all = sandbox.processes();
+    assert!(all.len() >= 5, "{all:?}");
+    // Frozen first: a control group dies as one, and nobody brings anybody back meanwhile.
+    for &pid in &all {
+        suspend(pid);
+    }
+    for &pid in &all {
+        kill(pid);
+    }
+    until("nobody to be left", SHORT, || sandbox.processes().is_empty());
+    // What a login or a boot starts.
+    let mut daemon = sandbox.command(sandbox.program().with_file_name("pipd"));
+    let mut daemon =
+        daemon.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    until("the daemon to answer", SHORT, || sandbox.pipctl(&["daemon", "status"]).code == 0);
+    until("it to serve", SHORT, || serves_once(&workspace, &port));
+    workspace.await_phase("keep", Phase::Ready);
+    assert_eq!((births(&workspace, "web").len(), births(&workspace, "keep").len()), (2, 2));
+    workspace.pipctl(&["stop"]).ok();
+    sandbox.pipctl(&["daemon", "stop"]).ok();
+    daemon.wait().unwrap();
+}
