@@ -152,7 +152,9 @@ fn case_15_a_bomb_of_two_thousand_is_gone_after_stop() {
     println!("2,000 processes gone after {:?}; status took {slowest:?} at most", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
     assert!(slowest < Duration::from_secs(2), "status took {slowest:?}");
-    assert_eq!(group.pids(), Vec::<i32>::new());
+    // Zombies that somebody is about to reap are nobody.
+    let left: Vec<i32> = group.pids().into_iter().filter(|&pid| alive(pid)).collect();
+    assert_eq!(left, Vec::<i32>::new());
 }
 
 #[test]

@@ -109,6 +109,7 @@ async fn get<T: DeserializeOwned>(port: u16, path: &str, token: &str) -> Result<
             .map_err(|error| format!("JupyterLab answers what makes no sense ({error})")),
         Answer::Status(401 | 403, _) => Err("JupyterLab does not take the token that it was given".into()),
         Answer::Status(status, _) => Err(format!("JupyterLab answers with status {status}")),
+        Answer::Unasked => Err("this machine has no descriptor left to ask JupyterLab with".to_owned()),
         Answer::Refused => Err(format!("JupyterLab cannot be reached on port {port}")),
         Answer::Silent => Err("JupyterLab hung up without an answer".into()),
         Answer::Other => Err("JupyterLab does not answer in HTTP".into()),
