@@ -324,6 +324,8 @@ impl<'a> World<'a> {
         let words: Vec<&str> = std::iter::once(STUB_VERB).chain(arguments.iter().copied()).collect();
         let child = self
             .command(&words)
+            // In the workspace's folder it would be the workspace's own, started by hand.
+            .current_dir(self.path("home"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
