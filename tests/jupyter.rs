@@ -111,3 +111,184 @@ fn a_jupyterlab_that_hangs_counts_as_busy_within_a_second() {
     until("a quiet JupyterLab", testkit::SHORT, || workspace.kernels("jupyter").silent.is_none());
     workspace.pipctl(&["stop"]).ok();
 }
+
+#[test]
+fn a_stop_that_waits_for_idle_does_nothing_before_and_everything_then() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("patient");
+    workspace.link_venv(&venv);
+    workspace.config(&format!(
+        "[services.jupyter]\nport = {port}\n\n[services.worker]\ncommand = [{:?}]\n",
+        sandbox.stub()
+    ));
+    workspace.pipctl(&["start"]).ok();
+    let jupyter = workspace.jupyter("jupyter");
+    let kernel = jupyter.open("train.ipynb");
+    let go = workspace.path("go");
+    let code = format!(
+        "import os, time\nwhile not os.path.exists({go:?}): time.sleep(0.02)\nopen({:?}, 'w').write('whole')",
+        workspace.path("result")
+    );
+    jupyter.begin(&kernel, &code);
+    await_kernel(&workspace, "busy", |kernel| kernel.state == "busy");
+
+    // A script is refused, and a wait that is too short ends the same way; the other service is left alone, too.
+    let (main, worker) = (workspace.pid("jupyter"), workspace.pid("worker"));
+    let refused = workspace.pipctl(&["stop", "--when-idle=1s"]).expect(exit::BUSY);
+    assert!(refused.stderr.contains("kernel of train.ipynb is busy"), "{refused}");
+    assert!(alive(main) && alive(worker));
+    workspace.pipctl(&["stop", "--when-idle", "--force"]).expect(exit::USAGE);
+
+    // Ctrl-C while it waits leaves everything as it is.
+    let mut command = workspace.command(sandbox.program());
+    command.args(["stop", "--when-idle"]).stderr(std::process::Stdio::piped());
+    let mut waiting = command.spawn().unwrap();
+    let mut said = std::io::BufReader::new(waiting.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    assert!(line.contains("waiting"), "{line}");
+    let process = os::process::ProcessIdentity::of(waiting.id().cast_signed()).unwrap().unwrap();
+    process.signal(os::signals::Signal::SIGINT).unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(7));
+    std::io::Read::read_to_string(&mut said, &mut line).unwrap();
+    assert!(line.contains("everything is as it was"), "{line}");
+    assert!(alive(main) && alive(worker));
+
+    // When the kernel has done its work it all ends: a restart first, then a stop.
+    let mut command = workspace.command(sandbox.program());
+    let mut waiting = command.args(["restart", "--when-idle", "jupyter"]).spawn().unwrap();
+    until("a second look", testkit::SHORT, || workspace.kernels("jupyter").kernels[0].state == "busy");
+    workspace.write("go", "");
+    let status = until_some("the restart", testkit::LONG, || waiting.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+    assert_eq!(workspace.read("result"), "whole");
+    assert!(!alive(main));
+    assert_eq!((workspace.service("jupyter").phase, workspace.pid("worker")), (Phase::Ready, worker));
+    workspace.pipctl(&["stop", "--when-idle=30s"]).ok().says("stopped");
+    assert!(!alive(worker));
+}
+
+#[test]
+fn a_kernel_survives_the_daemon_and_the_restarts_of_everything_else() {
+    for stack in [Stack::Current, Stack::OldKernel] {
+        let Some(venv) = stack.venv() else { skip!("run `cargo xtask test` for the real servers") };
+        let _slot = testkit::real_server_slot();
+        let sandbox = sandbox!();
+        let port = sandbox.port();
+        let workspace = sandbox.workspace("keeper");
+        workspace.link_venv(&venv);
+        workspace.config(&format!(
+            "[services.jupyter]\nport = {port}\n\n[services.web]\ncommand = [{:?}]\n",
+            sandbox.stub()
+        ));
+        workspace.pipctl(&["start"]).ok();
+        let other = sandbox.workspace("neighbour");
+        other.stub_service("web", "", "");
+        other.pipctl(&["start"]).ok();
+        let jupyter = workspace.jupyter("jupyter");
+        let kernel = jupyter.start_kernel();
+        jupyter.execute(&kernel, "precious = 41");
+        let before = workspace.kernels("jupyter").kernels;
+
+        workspace.pipctl(&["restart", "web"]).ok();
+        other.pipctl(&["restart"]).ok();
+        other.pipctl(&["stop"]).ok();
+        workspace.pipctl(&["daemon", "restart"]).ok();
+        let killed = sandbox.kill_daemon();
+        sandbox.await_daemon(killed);
+        workspace.await_phase("jupyter", Phase::Ready);
+        assert_eq!(jupyter.execute(&kernel, "precious + 1"), "42");
+        let after = workspace.kernels("jupyter").kernels;
+        assert_eq!((&after[0].id, after[0].pid), (&before[0].id, before[0].pid));
+        workspace.pipctl(&["stop"]).ok();
+    }
+}
+
+#[test]
+fn a_terminal_is_at_work_only_while_more_than_its_shell_has_it() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = lab(&sandbox, &venv, "terminals", &port);
+    let jupyter = workspace.jupyter("jupyter");
+    // An idle shell, and what a person has detached from one: neither is work that a stop would end.
+    jupyter.type_line("nohup sleep 1000 >/dev/null 2>&1 & echo do''ne", "done");
+    until("two idle terminals", testkit::SHORT, || workspace.kernels("jupyter").terminals.is_empty());
+    let line = format!("touch {}; echo wor''ks; sleep 1001", workspace.path("typed").display());
+    jupyter.type_line(&line, "works");
+    let terminals = until_some("a terminal at work", testkit::SHORT, || {
+        let view = workspace.kernels("jupyter");
+        (!view.terminals.is_empty()).then_some(view.terminals)
+    });
+    assert_eq!(terminals.len(), 1, "{terminals:#?}");
+    assert_eq!(terminals[0].command, "sleep 1001");
+    let refused = workspace.pipctl(&["stop"]).expect(exit::BUSY);
+    assert!(refused.stdout.contains("a terminal runs: sleep 1001"), "{refused}");
+    testkit::kill(terminals[0].pid);
+    until("the shell to have it back", testkit::SHORT, || workspace.kernels("jupyter").terminals.is_empty());
+    workspace.pipctl(&["stop", "--all-processes"]).ok();
+}
+
+#[test]
+fn a_configuration_with_another_path_and_token_is_asked_as_it_wants() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let config = sandbox.folder().join("home/.jupyter");
+    std::fs::create_dir_all(&config).unwrap();
+    let write = |text: &str| std::fs::write(config.join("jupyter_server_config.py"), text).unwrap();
+    write("c.ServerApp.base_url = '/deep/down/'\nc.IdentityProvider.token = 'chosen'\n");
+    let workspace = lab(&sandbox, &venv, "based", &port);
+    assert_eq!(workspace.kernels("jupyter").silent, None);
+
+    // One that takes no token at all cannot be asked, so it counts as busy, and says why.
+    workspace.pipctl(&["stop"]).ok();
+    write(
+        "c.IdentityProvider.token = ''\nc.PasswordIdentityProvider.hashed_password = 'argon2:$argon2id$v=19$m=10240,t=10,p=8$c29tZXNhbHQ$AAAA'\n",
+    );
+    workspace.pipctl(&["start"]).ok();
+    let silent = workspace.kernels("jupyter").silent.expect("an answer that was refused");
+    assert!(silent.contains("does not take the token"), "{silent}");
+    workspace.pipctl(&["stop"]).expect(exit::BUSY).says("does not take the token");
+    workspace.pipctl(&["stop", "--force"]).ok();
+}
+
+#[test]
+fn a_watch_shows_a_kernel_that_becomes_busy() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = lab(&sandbox, &venv, "watched", &port);
+    let mut command = workspace.command(sandbox.program());
+    let mut watch = command.args(["status", "--watch"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let stdout = watch.stdout.take().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(std::io::BufReader::new(stdout)).map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let shows = |wanted: &str| {
+        until(&format!("{wanted:?} in the watch"), testkit::LONG, || {
+            lines.try_iter().any(|line| line.contains(wanted))
+        });
+    };
+    shows("ready");
+    let jupyter = workspace.jupyter("jupyter");
+    let kernel = jupyter.open("seen.ipynb");
+    jupyter.begin(&kernel, "import time; time.sleep(1000)");
+    shows("1 busy (seen.ipynb)");
+    // It goes on with the next daemon.
+    let killed = sandbox.kill_daemon();
+    sandbox.await_daemon(killed);
+    jupyter.interrupt(&kernel);
+    shows("1 idle");
+    testkit::kill(watch.id().cast_signed());
+    watch.wait().unwrap();
+}

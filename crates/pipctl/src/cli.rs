@@ -124,6 +124,10 @@ pub(crate) struct Stop {
     /// Also when work in kernels or terminals is lost
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Wait until no kernel or terminal is at work, at most this long; Ctrl-C leaves all as it is
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration,
+        conflicts_with_all = ["force", "no_wait"])]
+    pub(crate) when_idle: Option<Option<Duration>>,
     /// End also what was detached from a JupyterLab terminal (tmux, nohup)
     #[arg(long)]
     pub(crate) all_processes: bool,
@@ -148,6 +152,10 @@ pub(crate) struct Restart {
     /// Also when work in kernels or terminals is lost
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Wait until no kernel or terminal is at work, at most this long; Ctrl-C leaves all as it is
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration,
+        conflicts_with_all = ["force", "no_wait"])]
+    pub(crate) when_idle: Option<Option<Duration>>,
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -182,6 +190,9 @@ pub(crate) struct Status {
     /// Also processes, memory, processor time, listening addresses and kernels
     #[arg(short, long)]
     pub(crate) long: bool,
+    /// Go on showing it, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,

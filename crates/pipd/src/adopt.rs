@@ -227,6 +227,7 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         stuck: Vec::new(),
         dropped_lines: 0,
         jupyter: None,
+        deaths: Default::default(),
         reaped: None,
         looks: 0,
         linked_at: std::time::Instant::now(),

@@ -45,6 +45,12 @@ pub(crate) struct Daemon {
     pub(crate) looks: crate::details::Looks,
     /// Set once the session ends: until when services are waited for.
     pub(crate) session_ends_by: Option<Millis>,
+    /// Leads to this daemon from what runs beside the loop.
+    pub(crate) own: std::rc::Weak<RefCell<Self>>,
+    /// How much memory is left is being looked at.
+    pub(crate) memory_looked_at: bool,
+    /// Memory is running out.
+    pub(crate) shortage: Option<crate::memory::Shortage>,
     generation: u64,
     published: Option<Rc<Published>>,
     changed: watch::Sender<u64>,
@@ -78,6 +84,9 @@ impl Daemon {
             numbers_used: HashMap::new(),
             looks: crate::details::Looks::default(),
             session_ends_by: None,
+            own: std::rc::Weak::new(),
+            memory_looked_at: false,
+            shortage: None,
             generation: 0,
             published: None,
             changed: watch::Sender::new(0),
@@ -139,6 +148,8 @@ impl Daemon {
             }
             Input::Adopt { keys, params, reply } => self.on_adopt(&keys, &params, reply),
             Input::Facts { key, run, facts } => self.on_facts(&key, run, facts),
+            Input::KernelEnded { key, run, end } => self.on_kernel_end(&key, run, *end),
+            Input::Memory { found } => self.on_memory(found.map(|found| *found)),
             Input::Relief { key } => self.step(&key, Event::Unblocked),
             Input::SourceChanged { key } => self.step(&key, Event::SourceChanged),
             Input::Reaped { pid, cause } => self.on_reaped(pid, cause),

@@ -88,13 +88,14 @@ pub(crate) fn watch(daemon: &Shared, client: mpsc::WeakSender<Vec<u8>>) {
                 daemon.labs()
             };
             futures_util::future::join_all(keys.iter().map(|key| look(&daemon, key))).await;
+            daemon.borrow_mut().look_after_memory();
             tokio::time::sleep(WATCH_PERIOD).await;
         }
     });
 }
 
 /// Looks at one service, or takes what was seen a moment ago. `None` when it has no process.
-async fn look(daemon: &Shared, key: &Key) -> Option<ServiceDetails> {
+pub(crate) async fn look(daemon: &Shared, key: &Key) -> Option<ServiceDetails> {
     let look = Rc::clone(daemon.borrow_mut().looks.looks.entry(key.clone()).or_default());
     // Whoever comes second waits here, and finds what the first one found.
     let mut look = look.lock().await;
@@ -105,7 +106,16 @@ async fn look(daemon: &Shared, key: &Key) -> Option<ServiceDetails> {
     {
         return Some(seen.clone());
     }
-    let seen = gather(key, &subject, before).await;
+    let mut seen = gather(key, &subject, before).await;
+    {
+        let mut daemon = daemon.borrow_mut();
+        daemon.watch_kernels(key);
+        let killed =
+            daemon.service(key).and_then(|service| service.live.as_ref()).map(|live| &live.deaths.killed);
+        if let (Some(view), Some(killed)) = (&mut seen.jupyter, killed) {
+            view.killed.clone_from(killed);
+        }
+    }
     if let Some(view) = &seen.jupyter {
         let input = Input::Heard { key: key.clone(), run: subject.run, view: Box::new(view.clone()) };
         let _ = daemon.borrow().inputs.send(input);
@@ -196,8 +206,15 @@ impl Daemon {
     }
 
     /// The JupyterLabs that could be asked.
-    fn labs(&self) -> Vec<Key> {
-        self.keys().into_iter().filter(|key| self.lab(key).is_some()).collect()
+    pub(crate) fn labs(&self) -> Vec<Key> {
+        let services = self.workspaces.values().flat_map(|workspace| {
+            workspace.services.iter().map(move |(name, service)| (&workspace.id, name, service))
+        });
+        services
+            .filter(|(_, _, service)| service.spec.kind == Kind::Jupyter)
+            .map(|(id, name, _)| Key { workspace: Arc::clone(id), service: Arc::clone(name) })
+            .filter(|key| self.lab(key).is_some())
+            .collect()
     }
 
     fn subject(&self, key: &Key) -> Option<Subject> {
@@ -232,6 +249,7 @@ impl Daemon {
         if live.run != run {
             return;
         }
+        let view = JupyterView { killed: live.deaths.killed.clone(), ..view };
         let changed = live.jupyter.as_ref().is_none_or(|before| is_news(before, &view));
         live.jupyter = Some(view);
         if changed {

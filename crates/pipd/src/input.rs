@@ -68,6 +68,10 @@ pub(crate) enum Input {
     Adopt { keys: Vec<Key>, params: Box<wire::StartParams>, reply: Reply },
     /// What a run really does.
     Facts { key: Key, run: RunId, facts: Facts },
+    /// A kernel was ended by a signal.
+    KernelEnded { key: Key, run: RunId, end: Box<wire::KernelEnd> },
+    /// How much memory is left was looked at.
+    Memory { found: Option<Box<crate::memory::Shortage>> },
     /// What blocked a service may be gone.
     Relief { key: Key },
     /// A watched file changed.

@@ -21,6 +21,7 @@ mod journal;
 mod jupyter;
 mod liveness;
 mod managed;
+mod memory;
 mod mend;
 #[cfg(test)]
 mod ordering;

@@ -31,6 +31,7 @@ impl Daemon {
     /// this program has to be in memory for it.
     pub(crate) fn on_liveness_due(&mut self) {
         self.liveness_due = false;
+        self.look_after_memory();
         let Ok(listeners) = os::ports::all_listeners() else { return self.order_liveness() };
         let mut anybody = false;
         let mut suspects = Vec::new();
@@ -53,6 +54,9 @@ impl Daemon {
                     suspects.push((key, run));
                 }
             }
+        }
+        for key in self.labs() {
+            self.watch_kernels(&key);
         }
         for (key, run) in suspects {
             let Some(target) = self.target(&key) else { continue };

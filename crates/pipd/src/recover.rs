@@ -311,6 +311,7 @@ impl Daemon {
             };
         let Some(service) = self.service_mut(key) else { return };
         let mut before = service.live.take();
+        let deaths = before.as_mut().map(|live| std::mem::take(&mut live.deaths)).unwrap_or_default();
         let kept_pipes = before.as_mut().and_then(|live| live.pipes.take());
         let before = before.as_ref();
         service.live = Some(LiveRun {
@@ -336,6 +337,7 @@ impl Daemon {
             stuck: Vec::new(),
             dropped_lines: before.map_or(0, |live| live.dropped_lines),
             jupyter: before.and_then(|live| live.jupyter.clone()),
+            deaths,
             reaped: before.and_then(|live| live.reaped.clone()),
             looks: before.map_or(0, |live| live.looks),
             linked_at: Instant::now(),

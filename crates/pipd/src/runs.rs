@@ -43,6 +43,7 @@ impl Daemon {
                         stuck: Vec::new(),
                         dropped_lines: 0,
                         jupyter: None,
+                        deaths: Default::default(),
                         reaped: None,
                         looks: 0,
                         linked_at: std::time::Instant::now(),

@@ -88,6 +88,8 @@ pub(crate) struct LiveRun {
     pub(crate) dropped_lines: u64,
     /// What a JupyterLab has said last, when somebody wanted to know.
     pub(crate) jupyter: Option<wire::JupyterView>,
+    /// Kernels that are watched, and those that were killed.
+    pub(crate) deaths: crate::jupyter::deaths::Deaths,
     /// Cause of the end, if this daemon reaped the process itself after its shim died.
     pub(crate) reaped: Option<wire::ExitCause>,
     /// How often it was looked for in vain after its connection ended.

@@ -17,7 +17,9 @@ impl Daemon {
         let mut workspaces: Vec<WorkspaceView> =
             self.workspaces.values().map(|workspace| self.workspace_view(workspace)).collect();
         workspaces.sort_by(|one, other| one.root.cmp(&other.root));
-        Snapshot { generation, at_ms: wall_ms(), warnings: self.warnings.clone(), workspaces }
+        let mut warnings = self.warnings.clone();
+        warnings.extend(self.shortage.as_ref().map(|shortage| shortage.sentence.clone()));
+        Snapshot { generation, at_ms: wall_ms(), warnings, workspaces }
     }
 
     fn workspace_view(&self, workspace: &Workspace) -> WorkspaceView {
@@ -215,6 +217,7 @@ fn warnings(service: &Service) -> Vec<String> {
         warnings.push(format!("its configuration differs from what runs; type: pipctl restart {name}"));
     }
     if let Some(live) = &service.live {
+        warnings.extend(crate::jupyter::deaths::warnings(&live.deaths.killed, wall_ms()));
         if live.dropped_lines > 0 {
             let lines = live.dropped_lines;
             warnings

@@ -173,6 +173,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         daemon.warnings = warnings;
         daemon.adopt(&session);
         let shared = Rc::new(RefCell::new(daemon));
+        shared.borrow_mut().own = Rc::downgrade(&shared);
         let _ = os::failpoint!("daemon.adopted");
         let listener = listen(&host.socket()).map_err(failed("socket"))?;
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;

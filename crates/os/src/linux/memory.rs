@@ -104,9 +104,15 @@ pub(crate) fn group(pid: i32) -> Option<Group> {
         .min_by_key(|group| group.limit.saturating_sub(group.used))
 }
 
-pub(crate) fn kills(pid: i32) -> Option<u64> {
-    let files = hierarchy(pid)?;
-    line(&files.folder.join(files.kills), "oom_kill ")
+/// The file with the count.
+pub(crate) type Counter = PathBuf;
+
+pub(crate) fn counter(pid: i32) -> Option<Counter> {
+    hierarchy(pid).map(|files| files.folder.join(files.kills))
+}
+
+pub(crate) fn read(counter: &Counter) -> Option<u64> {
+    line(counter, "oom_kill ")
 }
 
 #[cfg(test)]

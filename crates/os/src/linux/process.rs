@@ -213,6 +213,19 @@ pub(crate) fn own_children() -> io::Result<Option<Vec<i32>>> {
     Ok(Some(children))
 }
 
+pub(crate) fn children(pid: i32) -> io::Result<Option<Vec<i32>>> {
+    let mut children = Vec::new();
+    let mut told = false;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).map_err(no_process)? {
+        // A thread that has ended meanwhile has given its children to another one.
+        if let Ok(list) = fs::read_to_string(task?.path().join("children")) {
+            told = true;
+            children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        }
+    }
+    Ok(told.then_some(children))
+}
+
 pub(crate) fn become_subreaper(on: bool) -> io::Result<bool> {
     prctl::set_child_subreaper(on)?;
     Ok(true)

@@ -269,7 +269,11 @@ pub(crate) fn started_ms(process: &ProcessInfo) -> Option<i64> {
 }
 
 pub(crate) fn own_children() -> io::Result<Option<Vec<i32>>> {
-    children_of(getpid().as_raw()).map(Some)
+    children(getpid().as_raw())
+}
+
+pub(crate) fn children(pid: i32) -> io::Result<Option<Vec<i32>>> {
+    children_of(pid).map(Some)
 }
 
 /// Zombies too, and those whose parent a debugger is for a time.

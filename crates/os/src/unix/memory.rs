@@ -39,11 +39,27 @@ pub fn group(pid: i32) -> Option<Group> {
     sys::memory::group(pid)
 }
 
-/// How often the system has killed a process of this one's group for memory, since the group was made; `None` where it
-/// does not tell.
-#[must_use]
-pub fn kills(pid: i32) -> Option<u64> {
-    sys::memory::kills(pid)
+/// Counts how often the system kills a process of a group for memory.
+#[derive(Clone, Debug)]
+pub struct Kills {
+    counter: sys::memory::Counter,
+    before: u64,
+}
+
+impl Kills {
+    /// Begins to count in the group that a process is in; `None` where the system does not tell.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let counter = sys::memory::counter(pid)?;
+        let before = sys::memory::read(&counter)?;
+        Some(Self { counter, before })
+    }
+
+    /// Whether there was such a kill since. In a group of many it may have hit any of them.
+    #[must_use]
+    pub fn happened(&self) -> Option<bool> {
+        sys::memory::read(&self.counter).map(|now| now > self.before)
+    }
 }
 
 /// Lets go of what only the busy past needed: free heap, the part of this thread's stack that is not in use, and the

@@ -256,6 +256,14 @@ pub fn own_children() -> io::Result<Option<Vec<i32>>> {
     sys::process::own_children()
 }
 
+/// The children of a process, zombies included; `None` where the system cannot tell cheaply.
+///
+/// # Errors
+/// As [`environ`].
+pub fn children(pid: i32) -> io::Result<Option<Vec<i32>>> {
+    sys::process::children(pid)
+}
+
 /// Asks that orphans among our descendants become our children (`true`), or no longer (`false`). The answer says
 /// whether this system can do that.
 ///

@@ -178,6 +178,18 @@ fn what_a_process_uses_is_its_own() {
 }
 
 #[test]
+fn children_of_another_process_are_told() {
+    let mut child = Command::new("/bin/sh").args(["-c", "sleep 1000 & wait"]).spawn().unwrap();
+    let own = std::process::id().cast_signed();
+    if process::children(own).unwrap().is_some_and(|children| children.contains(&pid_of(&child))) {
+        let grandchild =
+            until("the grandchild", || process::children(pid_of(&child)).unwrap()?.first().copied());
+        process::info(grandchild).unwrap().unwrap().identity().unwrap().signal(Signal::SIGKILL).unwrap();
+    }
+    child.wait().unwrap();
+}
+
+#[test]
 fn who_ignores_a_hangup_is_told() {
     let Some(own) = process::ignores_hangup(std::process::id().cast_signed()) else { return };
     let mut child = Command::new("/bin/sh").args(["-c", "trap '' HUP; exec sleep 1000"]).spawn().unwrap();

@@ -7,6 +7,7 @@ mod completions;
 mod daemon;
 mod doctor;
 pub(crate) mod find;
+mod idle;
 mod list;
 mod logs;
 mod open;
@@ -18,6 +19,7 @@ mod stop;
 mod url;
 pub(crate) mod uses;
 pub(crate) mod version;
+mod watch;
 mod why;
 
 use crate::cli::Command;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use wire::{ServiceSpec, StartParams, VerbAnswer, WorkspaceSpec};
+use wire::{ServiceOutcome, ServiceSpec, StartParams, VerbAnswer, WorkspaceSpec};
 
 use super::asking::Asking;
-use super::{find, stop};
+use super::{find, idle, stop};
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
@@ -68,8 +68,22 @@ pub(crate) fn run(
             client.restart(StartParams { seen_runs, ..params.clone() }, lines)
         })
     };
-    let mut answer = ask(&params, terminal)?;
-    if !args.json && surroundings.interactive && stop::confirm_loss(&answer, "restart", terminal) {
+    let mut waited = None;
+    if let Some(limit) = args.when_idle {
+        let asked = StartParams { when_idle: true, no_wait: true, ..params.clone() };
+        let answer = idle::wait(&asking, limit, terminal, |client| client.restart(asked.clone(), &mut ()))?;
+        waited = Some(if idle::is_busy(&answer) { answer } else { await_start(&asking, &params, terminal)? });
+    }
+    let asked_already = waited.is_some();
+    let mut answer = match waited {
+        Some(answer) => answer,
+        None => ask(&params, terminal)?,
+    };
+    if !asked_already
+        && !args.json
+        && surroundings.interactive
+        && stop::confirm_loss(&answer, "restart", terminal)
+    {
         params.force = true;
         params.services = stop::busy(&answer);
         stop::merge(&mut answer, ask(&params, terminal)?);
@@ -81,6 +95,23 @@ pub(crate) fn run(
         stop::hint_force(&answer, "restart", terminal);
     }
     Ok(Exit::of_answer(&answer).worst(kept_back))
+}
+
+/// Waits for the end of a restart that was taken on.
+fn await_start(
+    asking: &Asking<'_>,
+    params: &StartParams,
+    terminal: &mut Terminal<'_>,
+) -> Result<VerbAnswer, Failure> {
+    let mut answer =
+        asking.until_answered(None, terminal, |client, _, lines| client.start(params.clone(), lines))?;
+    for result in &mut answer.services {
+        // It was quick.
+        if result.outcome == ServiceOutcome::Already {
+            result.outcome = ServiceOutcome::Ready;
+        }
+    }
+    Ok(answer)
 }
 
 /// The services to restart, and a line for each that is left as it is: what could not be started again is not

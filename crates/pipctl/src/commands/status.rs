@@ -6,8 +6,8 @@ use client::{CallError, Client, ConnectError, Locations};
 use serde::Serialize;
 use wire::{DaemonInfo, DetailsAnswer, Goal, Phase, ServiceView, Snapshot, WorkspaceView, code};
 
-use super::find;
 use super::uses::{self, Uses};
+use super::{find, watch};
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
@@ -16,17 +16,17 @@ use crate::terminal::{Surroundings, Terminal};
 
 /// `--json` with a daemon.
 #[derive(Serialize)]
-struct Running<'a> {
-    running: bool,
-    daemon: &'a DaemonInfo,
+pub(super) struct Running<'a> {
+    pub(super) running: bool,
+    pub(super) daemon: &'a DaemonInfo,
     #[serde(flatten)]
-    snapshot: &'a Snapshot,
+    pub(super) snapshot: &'a Snapshot,
     /// With `--long`: what services use and pipd does not run, and whether it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    uses: Option<&'a Uses>,
+    pub(super) uses: Option<&'a Uses>,
     /// With `--long`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<&'a DetailsAnswer>,
+    pub(super) details: Option<&'a DetailsAnswer>,
 }
 
 /// `--json` without one.
@@ -57,6 +57,9 @@ pub(crate) fn run(
         here => find::root(here, surroundings).ok().map(|root| root.path),
     };
     let locations = surroundings.locations()?;
+    if args.watch {
+        return watch::run(args, root.as_deref(), &locations, terminal);
+    }
     let (mut client, snapshot) = match Client::connect_for_status(&locations, root.as_deref()) {
         Ok((client, snapshot)) => (client, snapshot?),
         Err(error) => return not_running(&error, &locations, args.json, terminal),
@@ -96,7 +99,7 @@ pub(crate) fn run(
 }
 
 /// What costs more than a glance; `None` from a daemon that does not know the question.
-fn details(
+pub(super) fn details(
     client: &mut Client,
     root: Option<&Path>,
     terminal: &mut Terminal<'_>,

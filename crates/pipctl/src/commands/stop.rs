@@ -5,7 +5,7 @@ use std::time::Instant;
 use wire::{ServiceOutcome, StopParams, VerbAnswer};
 
 use super::asking::Asking;
-use super::find;
+use super::{find, idle};
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
@@ -17,7 +17,7 @@ pub(crate) fn run(
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
-    let begun = Instant::now();
+    let (begun, begun_ms) = (Instant::now(), now_ms());
     let root = find::root(&args.workspace, surroundings)?.path;
     let mut first = Some(find::daemon_of_the_living(surroundings, terminal, args.json)?);
     let mut params = StopParams {
@@ -47,8 +47,22 @@ pub(crate) fn run(
             Ok(answer)
         })
     };
-    let mut answer = ask(&params, terminal)?;
-    if !args.json && surroundings.interactive && confirm_loss(&answer, "stop", terminal) {
+    let mut waited = None;
+    if let Some(limit) = args.when_idle {
+        let asked = StopParams { when_idle: true, no_wait: true, ..params.clone() };
+        let answer = idle::wait(&asking, limit, terminal, |client| client.stop(asked.clone(), &mut ()))?;
+        waited = Some(answer).filter(idle::is_busy);
+    }
+    let given_up = waited.is_some();
+    let mut answer = match waited {
+        Some(answer) => answer,
+        None => ask(&params, terminal)?,
+    };
+    if args.when_idle.is_some() {
+        // It was asked for before it was waited for.
+        claim(&mut answer, begun_ms);
+    }
+    if !given_up && !args.json && surroundings.interactive && confirm_loss(&answer, "stop", terminal) {
         params.force = true;
         params.services = busy(&answer);
         merge(&mut answer, ask(&params, terminal)?);
@@ -77,7 +91,7 @@ pub(super) fn busy(answer: &VerbAnswer) -> Vec<String> {
     answer
         .services
         .iter()
-        .filter(|result| result.outcome == ServiceOutcome::Busy)
+        .filter(|result| result.outcome == ServiceOutcome::Busy && !result.would_lose.is_empty())
         .map(|result| result.service.name.clone())
         .collect()
 }

@@ -77,6 +77,7 @@ fn word(verb: Verb, result: &ServiceResult) -> String {
         (ServiceOutcome::External, Verb::Adopt) => "not adopted, runs by hand".into(),
         (ServiceOutcome::External, _) => "already running, external".into(),
         (ServiceOutcome::Ready, Verb::Adopt) => "adopted".into(),
+        (ServiceOutcome::Busy, _) if result.would_lose.is_empty() => "left as it is".into(),
         (ServiceOutcome::Busy, _) => "busy, not stopped".into(),
         (ServiceOutcome::Superseded, _) => format!("now {phase}"),
         (ServiceOutcome::Failed, Verb::Stop) => format!("not stopped, {phase}"),

@@ -4,6 +4,7 @@
 //! wants to know. No answer is an answer, too: what does not say that it is idle counts as busy.
 
 mod api;
+pub(crate) mod deaths;
 pub(crate) mod processes;
 mod server;
 

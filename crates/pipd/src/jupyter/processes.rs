@@ -77,7 +77,7 @@ fn kernels(all: &[ProcessInfo]) -> Vec<(String, i32)> {
 }
 
 /// From the connection file among its arguments: `…/kernel-<id>.json`.
-fn kernel_id(words: &[OsString]) -> Option<String> {
+pub(super) fn kernel_id(words: &[OsString]) -> Option<String> {
     words.iter().skip(1).find_map(|word| {
         let word = word.to_str()?;
         let name = word.rsplit('/').next()?;
