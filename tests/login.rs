@@ -67,7 +67,7 @@ fn await_another_daemon(machine: &SystemdBox, old: &str) {
 }
 
 #[test]
-fn services_come_back_after_reboot_and_power_failure() {
+fn case_28_services_come_back_after_reboot_and_power_failure() {
     let machine = systemd_box!();
     machine.root("loginctl enable-linger dev").ok();
     started(&machine);
@@ -96,7 +96,7 @@ fn services_come_back_after_reboot_and_power_failure() {
 }
 
 #[test]
-fn logout_ends_services_in_order_and_login_brings_them_back() {
+fn case_49_logout_ends_services_in_order_and_login_brings_them_back() {
     let machine = systemd_box!();
     started(&machine);
     machine.dev("pipctl autostart enable").ok().says("loginctl enable-linger dev");
@@ -193,6 +193,22 @@ fn the_daemon_comes_and_goes_and_services_stay() {
 }
 
 #[test]
+fn case_52_a_control_group_that_is_killed_comes_back_once() {
+    let machine = systemd_box!();
+    started(&machine);
+    machine.dev("pipctl autostart enable").ok();
+    let (before, old) = (pids(&machine, "ws"), daemon(&machine));
+    machine.dev("systemctl --user kill --signal=KILL --kill-whom=all pipd").ok();
+    await_another_daemon(&machine, &old);
+    let after = await_ready(&machine, 2);
+    assert!(before.iter().all(|(name, pid)| after[name] != *pid), "{before:?} {after:?}");
+    for name in ["one", "two"] {
+        assert_eq!(witness(&machine, name).matches("started").count(), 2, "{}", witness(&machine, name));
+    }
+    machine.dev("pipctl daemon status").ok().says("manager  systemd");
+}
+
+#[test]
 fn a_session_that_is_killed_takes_nothing_with_it() {
     let machine = systemd_box!();
     machine.write("/etc/systemd/logind.conf.d/kill.conf", "[Login]\nKillUserProcesses=yes\n", "root");
@@ -220,7 +236,7 @@ fn pids_of_stubs(machine: &SystemdBox) -> String {
 }
 
 #[test]
-fn enable_takes_over_and_disable_leaves_nothing() {
+fn case_93_enable_takes_over_and_disable_leaves_nothing() {
     let machine = systemd_box!();
     machine.write("/home/dev/ws/pipd.toml", SERVICES, "dev");
     machine.login();

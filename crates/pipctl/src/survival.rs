@@ -29,7 +29,24 @@ pub(crate) fn processes(snapshot: &Snapshot) -> Vec<(String, i32)> {
 /// A line for whoever has a daemon started in a login that will take it along.
 pub(crate) fn warning(manager: &str, surroundings: &Surroundings) -> Option<String> {
     let remote = surroundings.var("SSH_CONNECTION").is_some() || surroundings.var("SSH_TTY").is_some();
-    (remote && manager == "systemd" && !manager::lingers()).then(|| {
+    warns(remote, manager).filter(|_| !manager::lingers())
+}
+
+/// At a desk the end of the session is the end of the work; who came from afar has merely closed a lid.
+fn warns(remote: bool, manager: &str) -> Option<String> {
+    (remote && manager == "systemd").then(|| {
         "when your last session ends, services end with it; to keep them: loginctl enable-linger".to_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_came_from_afar_and_has_a_manager_is_warned() {
+        assert!(warns(true, "systemd").is_some_and(|line| line.ends_with("loginctl enable-linger")));
+        assert_eq!(warns(true, "none"), None);
+        assert_eq!(warns(false, "systemd"), None);
+    }
 }

@@ -3,6 +3,7 @@
 mod cold;
 mod idle;
 mod lab;
+mod login;
 mod logs;
 mod measure;
 mod restart;
@@ -59,11 +60,12 @@ impl Row {
 
 type Bench = fn(&Programs) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("idle", idle::run),
     ("restart", restart::run),
     ("status", status::run),
     ("cold", cold::run),
+    ("login", login::run),
     ("scale", scale::run),
     ("logs", logs::run),
     ("start", start::run),
