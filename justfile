@@ -8,6 +8,14 @@ up:
 test:
     cargo xtask test
 
+# The tests that cause faults, and the page written from them
+reliability *names:
+    cargo xtask reliability {{names}}
+
+# The long cases at full length
+soak *names:
+    cargo xtask soak {{names}}
+
 # Everything that must hold before a change lands
 ci:
     .ci/run

@@ -40,7 +40,7 @@ impl Drop for Stranger {
 }
 
 #[test]
-fn a_stranger_is_named_and_left_alone_until_the_port_is_free() {
+fn case_73_a_stranger_is_named_and_left_alone_until_the_port_is_free() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("taken");
@@ -72,7 +72,7 @@ fn a_stranger_is_named_and_left_alone_until_the_port_is_free() {
 }
 
 #[test]
-fn a_stranger_on_any_address_of_the_port_is_seen() {
+fn case_76_a_stranger_on_any_address_of_the_port_is_seen() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("families");
@@ -94,7 +94,7 @@ fn a_stranger_on_any_address_of_the_port_is_seen() {
 }
 
 #[test]
-fn a_connection_that_is_over_does_not_hold_the_port() {
+fn case_75_a_connection_that_is_over_does_not_hold_the_port() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let workspace = sandbox.workspace("lingering");
@@ -110,7 +110,7 @@ fn a_connection_that_is_over_does_not_hold_the_port() {
 }
 
 #[test]
-fn two_workspaces_that_want_one_port_are_told_of_each_other() {
+fn case_78_two_workspaces_that_want_one_port_are_told_of_each_other() {
     let sandbox = sandbox!();
     let port = sandbox.port();
     let (first, second) = (sandbox.workspace("first"), sandbox.workspace("second"));
@@ -128,7 +128,7 @@ fn two_workspaces_that_want_one_port_are_told_of_each_other() {
 }
 
 #[test]
-fn an_automatic_port_goes_around_a_stranger_and_is_remembered() {
+fn case_78_an_automatic_port_goes_around_a_stranger_and_is_remembered() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("auto");
     workspace.stub_service("web", "--listen {port}", "port = \"auto\"");
@@ -141,7 +141,7 @@ fn an_automatic_port_goes_around_a_stranger_and_is_remembered() {
 }
 
 #[test]
-fn an_answer_from_somebody_elses_socket_is_not_readiness() {
+fn case_79_80_an_answer_from_somebody_elses_socket_is_not_readiness() {
     let sandbox = sandbox!();
     let (port, elsewhere) = (sandbox.port(), sandbox.port());
     let workspace = sandbox.workspace("impostor");
@@ -161,7 +161,7 @@ fn an_answer_from_somebody_elses_socket_is_not_readiness() {
 }
 
 #[test]
-fn jupyterlab_never_moves_to_another_port() {
+fn case_77_jupyterlab_never_moves_to_another_port() {
     let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
     let _slot = testkit::real_server_slot();
     let sandbox = sandbox!();

@@ -25,6 +25,7 @@ usage: cargo xtask <command>
                                 run the tests that name a fault case, write docs/reliability.md
   package <what…>               wheel, Debian package, manual pages, completions (without a name: which there are)
   deny [--advisories]           licences, bans and sources of everything that is depended on
+  soak [test name…]             the long cases at full length: 1,000 kills, 3,600 restarts, minutes of shortage
   bench [name…]                 measure; without a name everything (names: cargo xtask bench --list)
 ";
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         "reliability" => reliability::run(&rest),
         "package" => package::run(&rest),
         "deny" => deny::run(&rest),
+        "soak" => test::soak(&rest),
         "bench" => bench::run(&rest),
         _ => {
             eprint!("{USAGE}");
