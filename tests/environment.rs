@@ -214,3 +214,111 @@ fn jupyterlab_as_root_runs_with_a_warning_or_is_refused_with_the_reason() {
     workspace.pipctl(&["start"]).ok();
     workspace.pipctl(&["status"]).ok().says("root");
 }
+
+#[test]
+fn what_was_captured_is_shown_against_the_shell_and_secrets_are_not() {
+    let sandbox = sandbox!();
+    sandbox.set("FLAVOUR", Some("first"));
+    sandbox.set("MODEL_API_KEY", Some("hidden-one"));
+    let workspace = dumping(
+        &sandbox,
+        "env_file = \".env\"\n[services.web.env]\nBROKER_URL = \"amqp://ada:hidden-two@mq/\"\n",
+    );
+    workspace.write(".env", "PGPASSWORD=hidden-three\nPLAIN=1\n");
+    workspace.pipctl(&["env", "web"]).ok().says("nothing was captured yet");
+    workspace.pipctl(&["start"]).ok();
+    workspace
+        .pipctl(&["env"])
+        .ok()
+        .says("web: captured as it is in this shell")
+        .says(".env: PGPASSWORD, PLAIN");
+    sandbox.set("FLAVOUR", Some("second"));
+    sandbox.set("MODEL_API_KEY", Some("hidden-four"));
+    sandbox.set("NEW", Some("1"));
+    let shown = workspace.pipctl(&["env", "web"]).ok();
+    for line in
+        ["- FLAVOUR=first", "+ FLAVOUR=second", "- MODEL_API_KEY=***", "+ NEW=1", "pipctl env refresh web"]
+    {
+        assert!(shown.stdout.contains(line), "{line}: {shown}");
+    }
+    for arguments in [&["env", "web"][..], &["env", "--all"], &["env", "--json"], &["env", "--all", "web"]] {
+        let shown = workspace.pipctl(arguments).ok();
+        assert!(!shown.all().contains("hidden"), "{shown}");
+    }
+    let all = workspace.pipctl(&["env", "--json", "--show-secrets"]).ok();
+    for secret in ["hidden-one", "hidden-two", "hidden-three", "hidden-four"] {
+        assert!(all.stdout.contains(secret), "{secret}: {all}");
+    }
+
+    // It is taken over without touching what runs, also for the start after the daemon's death.
+    let before = workspace.pid("web");
+    workspace.pipctl(&["env", "refresh"]).ok().says("at its next start").says("pipctl restart web");
+    assert_eq!((workspace.pid("web"), variable(&workspace, "FLAVOUR").as_deref()), (before, Some("first")));
+    workspace.pipctl(&["env"]).ok().says("web: captured as it is in this shell");
+    sandbox.set("FLAVOUR", Some("third"));
+    let old = sandbox.kill_daemon();
+    sandbox.await_daemon(old);
+    workspace.pipctl(&["restart"]).ok();
+    assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("second"));
+    workspace.pipctl(&["env", "refresh", "nothing"]).expect(testkit::exit::USAGE);
+}
+
+/// An environment of conda's shape: `conda-meta`, a Python in `bin`, no `pyvenv.cfg`.
+#[test]
+fn an_activated_conda_environment_is_the_interpreter_and_stays_it() {
+    let sandbox = sandbox!();
+    let conda = sandbox.folder().join("conda/envs/forecast");
+    std::fs::create_dir_all(conda.join("bin")).unwrap();
+    std::fs::create_dir_all(conda.join("conda-meta")).unwrap();
+    let python = std::process::Command::new("python3")
+        .args(["-c", "import sys, os; print(os.path.realpath(sys.executable))"])
+        .output()
+        .unwrap();
+    let real = String::from_utf8(python.stdout).unwrap();
+    // A program that stays where it is found, as conda's Python does; a link would lead out of the environment.
+    std::fs::write(conda.join("bin/python"), format!("#!/bin/sh\nexec {} \"$@\"\n", real.trim())).unwrap();
+    std::fs::set_permissions(conda.join("bin/python"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // What `conda activate forecast` does to a shell.
+    sandbox.set("CONDA_PREFIX", Some(&conda.to_string_lossy()));
+    sandbox.set("CONDA_DEFAULT_ENV", Some("forecast"));
+    let path = format!("{}:{}", conda.join("bin").display(), std::env::var("PATH").unwrap());
+    sandbox.set("PATH", Some(&path));
+    let workspace = dumping(&sandbox, "");
+    let started = workspace.pipctl(&["start"]).ok();
+    assert!(started.stderr.contains("($CONDA_PREFIX)"), "{started}");
+    let of_conda = |workspace: &Workspace| {
+        assert_eq!(variable(workspace, "CONDA_DEFAULT_ENV").as_deref(), Some("forecast"));
+        assert!(variable(workspace, "PATH").unwrap().starts_with(&conda.join("bin").display().to_string()));
+    };
+    of_conda(&workspace);
+    // The shell is gone, and so is the daemon: at the next restart it is the same environment.
+    sandbox.set("CONDA_PREFIX", None);
+    sandbox.set("CONDA_DEFAULT_ENV", None);
+    sandbox.set("PATH", Some(&std::env::var("PATH").unwrap()));
+    let old = sandbox.kill_daemon();
+    sandbox.await_daemon(old);
+    std::fs::remove_file(workspace.path("env")).unwrap();
+    testkit::kill(workspace.pid("web"));
+    until("the service to be back", SHORT, || workspace.path("env").exists());
+    workspace.await_phase("web", wire::Phase::Ready);
+    of_conda(&workspace);
+}
+
+/// direnv's hook sets variables in the shell, some of its own among them; a new `.envrc` is taken over by name.
+#[test]
+fn what_direnv_loads_is_captured_and_taken_over_anew() {
+    let sandbox = sandbox!();
+    let workspace = dumping(&sandbox, "");
+    let direnv = |flavour: &str| {
+        sandbox.set("DIRENV_DIR", Some("-/w"));
+        sandbox.set("DIRENV_DIFF", Some("eJx"));
+        sandbox.set("FLAVOUR", Some(flavour));
+    };
+    direnv("first");
+    workspace.pipctl(&["start"]).ok();
+    assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("first"));
+    direnv("second");
+    workspace.pipctl(&["env", "refresh"]).ok();
+    workspace.pipctl(&["restart"]).ok();
+    assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("second"));
+}

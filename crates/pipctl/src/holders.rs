@@ -58,6 +58,18 @@ pub(crate) fn with_ancestors(pid: i32) -> Vec<i32> {
     found
 }
 
+/// Whether nobody listens on a port and a server could bind it.
+pub(crate) fn is_free(port: u16) -> bool {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+    let addresses = [
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+    ];
+    os::ports::listeners(port).is_ok_and(|listeners| listeners.is_empty())
+        && addresses.into_iter().all(|addr| os::ports::bindable(addr).unwrap_or(false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 //! The signal is blocked and a thread waits for it: no handler, so nothing runs at an unsafe moment.
 
 use std::io::Write;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 
@@ -14,6 +15,37 @@ static MESSAGE: Mutex<Option<String>> = Mutex::new(None);
 
 /// One thread for all that is waited for, one after the other.
 static THREAD: Once = Once::new();
+
+/// While this lives, Ctrl-C, a SIGTERM or a closed terminal sets a flag and ends nothing: for work that must be undone first.
+pub(crate) struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    /// Begins to watch, when `on`.
+    pub(crate) fn begin(on: bool) -> Self {
+        let flag = Arc::new(AtomicBool::new(false));
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            signals.add(signal);
+        }
+        if on && signals.thread_block().is_ok() {
+            let raised = Arc::clone(&flag);
+            let watch = move || {
+                while signals.wait().is_ok() {
+                    raised.store(true, Ordering::Relaxed);
+                }
+            };
+            if std::thread::Builder::new().name("interrupt".into()).spawn(watch).is_err() {
+                let _ = signals.thread_unblock();
+            }
+        }
+        Self(flag)
+    }
+
+    /// Whether somebody wants this to end.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// While this lives, Ctrl-C prints a message and ends the process with [`Exit::Interrupted`]; afterwards it
 /// ends it without a word.

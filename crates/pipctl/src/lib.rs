@@ -17,8 +17,10 @@ mod live;
 mod output;
 mod process;
 mod render;
+mod secrets;
 mod setup;
 mod survival;
+mod template;
 mod terminal;
 
 use std::ffi::OsString;

@@ -55,6 +55,13 @@ impl Place {
         self.dir.path().canonicalize().unwrap()
     }
 
+    fn script(&self, name: &str, text: &str) {
+        let path = self.root().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
     fn run(&self, line: &str) -> Said {
         self.type_and_answer(line, "")
     }
@@ -367,7 +374,7 @@ fn url_prints_what_logs_in() {
 }
 
 #[test]
-fn open_checks_the_browser_and_prints_the_token_only_when_it_failed() {
+fn open_checks_the_browser_and_tells_the_token_to_nobody_else() {
     let (mut place, _fake) =
         place(|frame, root| vec![ok(frame, &snapshot(root, json!([service("jupyter", "ready")])))]);
     let seen = place.root().join("seen");
@@ -377,7 +384,35 @@ fn open_checks_the_browser_and_prints_the_token_only_when_it_failed() {
     place.surroundings.env.push(("BROWSER".into(), browser.into()));
     let said = place.run("open");
     assert_eq!((said.exit, said.out.as_str()), (Exit::Ok, "opened http://127.0.0.1/jupyter\n"));
-    assert_eq!(std::fs::read_to_string(seen).unwrap(), "http://127.0.0.1/jupyter?token=5eed\n");
+    assert_eq!(std::fs::read_to_string(&seen).unwrap(), "http://127.0.0.1/jupyter?token=5eed\n");
+    // It fails, and says why.
+    place.script("browser.sh", "echo 'no such profile' >&2; exit 3");
+    let said = place.run("open");
+    assert_eq!(said.exit, Exit::Failed);
+    assert!(said.err.contains("exit status: 3: no such profile"), "{}", said.err);
+    assert!(said.err.contains("open it yourself, or set BROWSER: http://127.0.0.1/jupyter;"), "{}", said.err);
+    assert!(said.err.contains("pipctl url jupyter") && !said.err.contains("5eed"), "{}", said.err);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn in_tmux_the_display_is_that_of_the_terminal_in_front() {
+    let (mut place, _fake) =
+        place(|frame, root| vec![ok(frame, &snapshot(root, json!([service("jupyter", "ready")])))]);
+    // Without a display no opener is called that would take this terminal for a text browser.
+    let said = place.run("open");
+    assert!(said.err.contains("there is no display here"), "{}", said.err);
+    let seen = place.root().join("seen");
+    place.script("bin/tmux", "echo DISPLAY=:7; echo -WAYLAND_DISPLAY; echo SSH_AGENT_PID=1");
+    place.script("bin/xdg-open", &format!("echo \"$DISPLAY $1\" > {}", seen.display()));
+    let path = format!("{}:/usr/bin:/bin", place.root().join("bin").display());
+    place.surroundings.env = vec![("PATH".into(), path.clone().into()), ("TMUX".into(), "x".into())];
+    let program = place.root().join("bin/xdg-open");
+    place.surroundings.env.push(("BROWSER".into(), program.into()));
+    let said = place.run("open");
+    assert_eq!(said.exit, Exit::Ok, "{}", said.err);
+    let told = std::fs::read_to_string(seen).unwrap();
+    assert_eq!(told, ":7 http://127.0.0.1/jupyter?token=5eed\n");
 }
 
 #[test]
@@ -465,8 +500,8 @@ fn completions_know_the_services() {
     let zsh = place.run("completions zsh").out;
     assert!(zsh.starts_with("#compdef pipctl\n"), "{zsh}");
     let services = zsh.lines().filter(|line| line.contains(":_pipctl_services'"));
-    // start, stop, restart, adopt, status, logs, url, open, why
-    assert_eq!(services.count(), 9, "{zsh}");
+    // start, stop, restart, adopt, status, logs, url, open, why, env, env refresh
+    assert_eq!(services.count(), 11, "{zsh}");
     let (place, _host) = nowhere();
     // Without a pipd the workspace itself names them.
     let said = place.run("complete-services");
@@ -487,9 +522,10 @@ fn wrong_usage_is_exit_2_and_help_is_0() {
     assert_eq!(said.exit, Exit::Ok);
     // Where lines break depends on the terminal the test runs in.
     insta::assert_snapshot!(said.out.split_whitespace().collect::<Vec<_>>().join(" "));
-    for verb in
-        ["start", "stop", "restart", "status", "logs", "url", "open", "why", "list", "daemon", "version"]
-    {
+    for verb in [
+        "start", "stop", "restart", "status", "logs", "url", "open", "why", "list", "daemon", "version",
+        "doctor", "env", "setup",
+    ] {
         let said = place.run(&format!("{verb} --help"));
         assert_eq!(said.exit, Exit::Ok, "{verb}");
         assert!(said.out.contains("Usage: pipctl"), "{verb}");

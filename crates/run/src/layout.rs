@@ -56,6 +56,11 @@ impl HostDir {
         self.0.join("pipd.log")
     }
 
+    /// What was said while the environment of a workspace was made.
+    pub fn setup_log(&self, id: &str) -> PathBuf {
+        self.0.join("setup").join(format!("{id}.log"))
+    }
+
     /// Folder of the shims' sockets.
     pub fn shim_sockets(&self) -> PathBuf {
         self.0.join("s")

@@ -20,6 +20,7 @@ mod examine;
 mod load;
 mod nearest;
 mod python;
+mod recipes;
 mod root;
 #[cfg(feature = "schema")]
 mod schema;
@@ -32,6 +33,7 @@ pub use error::Error;
 pub use examine::{Examined, Python, Wants, examine};
 pub use load::load;
 pub use nearest::nearest;
+pub use recipes::{AddError, Added, Moved, Recipe, add, recipes, with_free_ports};
 pub use root::{Root, find_root};
 #[cfg(feature = "schema")]
 pub use schema::json_schema;

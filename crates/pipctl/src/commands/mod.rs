@@ -1,18 +1,22 @@
 //! One file per verb, and what several of them need.
 
+mod add;
 mod adopt;
 mod asking;
 mod autostart;
 mod completions;
 mod daemon;
 mod doctor;
+pub(crate) mod env;
 pub(crate) mod find;
 mod idle;
 mod list;
 mod logs;
+mod new;
 mod open;
 mod restart;
 mod selftest;
+mod setup;
 mod start;
 mod status;
 mod stop;
@@ -43,6 +47,10 @@ pub(crate) fn run(
         Command::Open(args) => open::run(&args, surroundings, terminal),
         Command::Why(args) => why::run(&args, surroundings, terminal),
         Command::List(args) => list::run(&args, surroundings, terminal),
+        Command::New(args) => new::run(&args, surroundings, terminal),
+        Command::Add(args) => add::run(&args, surroundings, terminal),
+        Command::Env(args) => env::run(&args, surroundings, terminal),
+        Command::Setup(args) => setup::run(&args, surroundings, terminal),
         Command::Doctor(args) => doctor::run(&args, surroundings, terminal),
         Command::Daemon(args) => daemon::run(&args.command, surroundings, terminal),
         Command::Autostart(args) => autostart::run(&args.command, surroundings, terminal),

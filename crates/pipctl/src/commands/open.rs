@@ -1,12 +1,24 @@
 //! `pipctl open`: the browser, from this process and in the foreground, because only here is a person.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{find, url};
 use crate::cli;
 use crate::exit::{Exit, Failure};
+use crate::process::{Ran, run_until};
 use crate::terminal::{Surroundings, Terminal};
+
+/// An opener that takes longer has become the browser itself.
+const OPENER: Duration = Duration::from_secs(5);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+/// What tmux is given to say which display its clients have.
+const TMUX: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(
     args: &cli::Open,
@@ -26,51 +38,119 @@ pub(crate) fn run(
     };
     match &service.url {
         Some(url) if url::answers(service) => {
-            let shown = service.address.as_deref().unwrap_or(url);
-            browse(url, shown, false, surroundings, terminal)
+            let page = Page { name: &service.name, url, shown: service.address.as_deref().unwrap_or(url) };
+            browse(page, false, surroundings, terminal)
         }
         _ => Err(url::no_url(service)),
     }
 }
 
-/// Opens an address in the browser. `shown` is the same without what logs in: that is printed when the
-/// browser has the rest, and the whole address when it has not.
+/// What is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page<'a> {
+    /// The service.
+    pub(super) name: &'a str,
+    /// The address with what logs in: for the browser alone.
+    pub(super) url: &'a str,
+    /// The address without, for people.
+    pub(super) shown: &'a str,
+}
+
+/// A program that may open an address, and what to call it with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Opener {
+    program: OsString,
+    arguments: Vec<OsString>,
+    /// Variables it needs and this shell lacks.
+    env: Vec<(String, String)>,
+}
+
+/// Opens an address in the browser. The address is always told, what logs in never.
 pub(super) fn browse(
-    url: &str,
-    shown: &str,
+    page: Page<'_>,
     quiet: bool,
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
-    let mut reasons = Vec::new();
-    for (program, arguments) in openers(surroundings, url) {
-        let mut command = Command::new(&program);
-        command.args(&arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        let name = program.to_string_lossy().into_owned();
-        match command.status() {
-            Ok(status) if status.success() => {
+    let (openers, mut reasons) = openers(surroundings, page.url);
+    for opener in openers {
+        match call(&opener, surroundings) {
+            Ok(()) => {
                 if !quiet {
-                    terminal.print(&format!("opened {shown}\n"))?;
+                    terminal.print(&format!("opened {}\n", page.shown))?;
                 }
                 return Ok(Exit::Ok);
             }
-            Ok(status) => reasons.push(format!("{name}: {status}")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                reasons.push(format!("{name}: not found"));
-            }
-            Err(error) => reasons.push(format!("{name}: {error}")),
+            Err(why) => reasons.push(format!("{}: {why}", opener.program.to_string_lossy())),
         }
     }
-    let why = reasons.join("; ");
+    let Page { name, shown, .. } = page;
+    let login = if page.url == shown {
+        String::new()
+    } else {
+        format!("; the address that logs in: pipctl url {name}")
+    };
     Err(Failure::new(
         Exit::Failed,
-        format!("no browser could be opened ({why}); open it yourself, or set BROWSER:\n{url}"),
+        format!(
+            "no browser could be opened ({}); open it yourself, or set BROWSER: {shown}{login}",
+            reasons.join("; ")
+        ),
     ))
 }
 
-/// `$BROWSER` (a list separated by colons, `%s` stands for the address), then the system's opener.
-fn openers(surroundings: &Surroundings, url: &str) -> Vec<(OsString, Vec<OsString>)> {
+/// Calls an opener and waits for its word. It is left alone, with nothing of this terminal, when it stays.
+fn call(opener: &Opener, surroundings: &Surroundings) -> Result<(), String> {
+    // A file, not a pipe: a browser that goes on must not be ended by complaining to nobody.
+    let mut complaints = scratch();
+    let mut command = Command::new(&opener.program);
+    command.args(&opener.arguments).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+    command.env_clear().envs(surroundings.env.iter().map(|(name, value)| (name, value)));
+    command.envs(opener.env.iter().map(|(name, value)| (name, value)));
+    match complaints.as_ref().and_then(|file| file.try_clone().ok()) {
+        Some(file) => command.stderr(file),
+        None => command.stderr(Stdio::null()),
+    };
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "not found".to_owned(),
+        _ => error.to_string(),
+    })?;
+    let until = Instant::now() + OPENER;
+    while Instant::now() < until {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => {
+                let mut said = String::new();
+                if let Some(file) = &mut complaints {
+                    let _ = file.rewind().and_then(|()| file.take(4096).read_to_string(&mut said));
+                }
+                let last = said.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
+                return Err(last.map_or_else(|| status.to_string(), |last| format!("{status}: {last}")));
+            }
+            Ok(None) => std::thread::sleep(LOOK),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// A file that has no name any more.
+fn scratch() -> Option<File> {
+    let path = std::env::temp_dir().join(format!("pipctl-open-{}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path).ok()?;
+    let _ = std::fs::remove_file(&path);
+    Some(file)
+}
+
+/// `$BROWSER` (a list separated by colons, `%s` stands for the address), then the system's opener; and why there is none.
+fn openers(surroundings: &Surroundings, url: &str) -> (Vec<Opener>, Vec<String>) {
     let mut openers = Vec::new();
+    let opener = |program: &str, arguments: Vec<OsString>, env: Vec<(String, String)>| Opener {
+        program: program.into(),
+        arguments,
+        env,
+    };
+    let display = display(surroundings);
     let browser = surroundings.var("BROWSER").map(|browser| browser.to_string_lossy().into_owned());
     for entry in browser.iter().flat_map(|list| list.split(':')).filter(|entry| !entry.is_empty()) {
         let mut words = entry.split_whitespace().map(|word| word.replace("%s", url));
@@ -79,9 +159,78 @@ fn openers(surroundings: &Surroundings, url: &str) -> Vec<(OsString, Vec<OsStrin
         if !entry.contains("%s") {
             arguments.push(url.into());
         }
-        openers.push((program.into(), arguments));
+        openers.push(opener(&program, arguments, display.clone().unwrap_or_default()));
     }
-    let system = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    openers.push((system.into(), vec![url.into()]));
-    openers
+    if cfg!(target_os = "macos") {
+        openers.push(opener("open", vec![url.into()], Vec::new()));
+        // What `open` refuses while the browser is not running (error -600), this one starts.
+        let script = format!("open location \"{url}\"");
+        openers.push(opener("osascript", vec!["-e".into(), script.into()], Vec::new()));
+    } else if surroundings.var("WSL_DISTRO_NAME").is_some() || surroundings.var("WSL_INTEROP").is_some() {
+        openers.push(opener("wslview", vec![url.into()], Vec::new()));
+        let script = format!("Start-Process '{url}'");
+        let arguments =
+            ["-NoProfile", "-Command"].into_iter().map(OsString::from).chain([script.into()]).collect();
+        openers.push(opener("powershell.exe", arguments, Vec::new()));
+    } else if let Some(env) = display {
+        openers.push(opener("xdg-open", vec![url.into()], env));
+    } else {
+        return (openers, vec!["there is no display here".to_owned()]);
+    }
+    (openers, Vec::new())
+}
+
+/// What is needed for the display, on top of this shell's variables; `None` without one. A shell in tmux has the display of
+/// the day tmux was started, or none; tmux itself knows that of the terminal in front of it.
+fn display(surroundings: &Surroundings) -> Option<Vec<(String, String)>> {
+    const NAMES: [&str; 3] = ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"];
+    let has_one = surroundings.var("DISPLAY").is_some() || surroundings.var("WAYLAND_DISPLAY").is_some();
+    let mut found = Vec::new();
+    if surroundings.var("TMUX").is_some() {
+        let mut command = Command::new("tmux");
+        command.arg("show-environment").env_clear();
+        command.envs(surroundings.env.iter().map(|(name, value)| (name, value)));
+        if let Ran::Ended(ended) = run_until(&mut command, Instant::now() + TMUX) {
+            let pairs = ended.out.lines().filter_map(|line| line.split_once('='));
+            found.extend(
+                pairs
+                    .filter(|(name, value)| NAMES.contains(name) && !value.is_empty())
+                    .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            );
+        }
+    }
+    (has_one || found.iter().any(|(name, _)| name != "XAUTHORITY")).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings(env: &[(&str, &str)]) -> Surroundings {
+        let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Surroundings { env, ..Surroundings::default() }
+    }
+
+    fn programs(env: &[(&str, &str)]) -> Vec<String> {
+        let (openers, _) = openers(&surroundings(env), "http://localhost:1/");
+        openers.into_iter().map(|opener| opener.program.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn each_place_has_its_openers() {
+        assert_eq!(programs(&[]), [""; 0]);
+        assert_eq!(programs(&[("DISPLAY", ":0")]), ["xdg-open"]);
+        assert_eq!(programs(&[("WAYLAND_DISPLAY", "wayland-0")]), ["xdg-open"]);
+        assert_eq!(programs(&[("WSL_DISTRO_NAME", "Debian")]), ["wslview", "powershell.exe"]);
+        assert_eq!(programs(&[("BROWSER", "w3m:firefox %s --new-tab")]), ["w3m", "firefox"]);
+        assert_eq!(openers(&surroundings(&[]), "x").1, ["there is no display here"]);
+    }
+
+    #[test]
+    fn the_address_goes_where_the_person_says() {
+        let (openers, _) = openers(&surroundings(&[("BROWSER", "firefox %s --new-tab:w3m")]), "http://x/");
+        assert_eq!(openers[0].arguments, ["http://x/", "--new-tab"]);
+        assert_eq!(openers[1].arguments, ["http://x/"]);
+    }
 }

@@ -51,18 +51,16 @@ pub(crate) fn run(
     }
     let mut exit = Exit::of_answer(&answer);
     if args.open {
-        for result in &answer.services {
-            if let (Some(url), true) = (&result.service.url, is_up(result.outcome)) {
+        // One tab for each that was started now; none when nothing was: its tab is open already.
+        for result in answer.services.iter().filter(|result| result.outcome == ServiceOutcome::Ready) {
+            if let Some(url) = &result.service.url {
                 let shown = result.service.address.as_deref().unwrap_or(url);
-                exit = exit.worst(open::browse(url, shown, args.json, surroundings, terminal)?);
+                let page = open::Page { name: &result.service.name, url, shown };
+                exit = exit.worst(open::browse(page, args.json, surroundings, terminal)?);
             }
         }
     }
     Ok(exit)
-}
-
-fn is_up(outcome: ServiceOutcome) -> bool {
-    matches!(outcome, ServiceOutcome::Ready | ServiceOutcome::Already | ServiceOutcome::External)
 }
 
 fn going_on(services: &[String]) -> String {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-pub(crate) use context::Context;
+pub(crate) use context::{Context, record};
 
 /// The time all checks have together. With what it takes to begin and to print, three seconds.
 pub(crate) const BUDGET: Duration = Duration::from_millis(2_700);

@@ -1,8 +1,10 @@
 //! From wire types to text. Pure: no clock, no file, no terminal. Styles are written as escapes; the stream
 //! strips them where they do not belong.
 
+mod add;
 mod details;
 mod doctor;
+mod env;
 mod holder;
 mod list;
 pub(crate) mod log;
@@ -16,7 +18,9 @@ mod tests;
 mod verb;
 mod why;
 
+pub(crate) use add::{added, recipes};
 pub(crate) use doctor::doctor;
+pub(crate) use env::env;
 pub(crate) use holder::holder as holder_line;
 pub(crate) use list::list;
 pub(crate) use status::snapshot;

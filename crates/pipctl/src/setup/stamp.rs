@@ -22,7 +22,6 @@ pub(crate) fn is_newer(prefix: &Path, wants: &Path) -> bool {
     }
 }
 
-#[cfg(test)]
 /// Notes that the environment has what the list wants.
 pub(crate) fn note(prefix: &Path, wants: &Path) -> io::Result<()> {
     fs::write(file(prefix), content(wants)?)
