@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what cannot go on has failed the test")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant, SystemTime};
 
-use testkit::{Port, SHORT, Sandbox, Stack, Workspace, get, kill, sandbox, skip, until, until_some};
+use testkit::{Port, SHORT, Sandbox, Stack, Workspace, exit, get, kill, sandbox, skip, until, until_some};
 use wire::Phase;
 
 const APP: &str = "from fasthtml.common import *
@@ -26,6 +28,9 @@ fn fasthtml<'a>(sandbox: &'a Sandbox, venv: &Path, port: &Port) -> Workspace<'a>
     let workspace = sandbox.workspace("app");
     workspace.link_venv(venv).write("server.py", APP);
     workspace.config(&format!("[services.jupyter]\nenabled = false\n\n[services.server]\nport = {port}\n"));
+    // Nobody has edited it lately.
+    let source = std::fs::File::open(workspace.path("server.py")).unwrap();
+    source.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
     workspace.pipctl(&["start"]).ok();
     workspace
 }
@@ -92,4 +97,130 @@ fn logs_leave_out_what_pipd_itself_asked_and_nothing_else() {
     let _ = follow.wait();
     assert_eq!(requests(&seen.join("\n"), "/"), 0, "{seen:#?}");
     assert_eq!(shown(&[], "/"), 3);
+}
+
+#[test]
+fn a_worker_that_is_killed_is_replaced_though_its_reloader_lives() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = fasthtml(&sandbox, &venv, &port);
+    let before = workspace.service("server");
+    let since = Instant::now();
+    kill(child(&workspace, "spawn_main"));
+    let after = workspace
+        .await_service("server", "a new run", |now| now.run != before.run && now.phase == Phase::Ready);
+    assert!(since.elapsed() < Duration::from_secs(15), "after {:?}", since.elapsed());
+    assert_ne!(after.pid, before.pid);
+    assert_eq!(get(&format!("http://127.0.0.1:{port}/")).unwrap().status, 200);
+}
+
+#[test]
+fn an_edit_that_breaks_the_source_is_shown_and_heals_with_the_next() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = fasthtml(&sandbox, &venv, &port);
+    let before = workspace.service("server");
+    let page = || get(&format!("http://127.0.0.1:{port}/")).map(|answer| answer.body).unwrap_or_default();
+
+    // The reload that a developer expects.
+    workspace.write("server.py", &APP.replace("hello", "edited once"));
+    until("the reloaded page", SHORT, || page().contains("edited once"));
+
+    let since = Instant::now();
+    workspace.write("server.py", &APP.replace("return", "retrun"));
+    let broken = workspace.await_phase("server", Phase::Unhealthy);
+    assert!(since.elapsed() < Duration::from_secs(15), "after {:?}", since.elapsed());
+    assert!(broken.detail.as_ref().unwrap().contains("SyntaxError"), "{broken:?}");
+    workspace.pipctl(&["status"]).expect(exit::FAILED).says("SyntaxError");
+    // Whoever goes on editing is not restarted meanwhile.
+    for text in ["import nothing_of_that_name\n", "raise SystemExit(3)\n", "x = (\n"] {
+        workspace.write("server.py", text);
+        let edited = Instant::now();
+        until("a while without a restart", SHORT, || {
+            let now = workspace.service("server");
+            assert_eq!((now.phase, now.run, now.pid), (Phase::Unhealthy, before.run, before.pid));
+            edited.elapsed() > Duration::from_secs(2)
+        });
+    }
+    workspace.write("server.py", &APP.replace("hello", "mended"));
+    let mended = workspace.await_phase("server", Phase::Ready);
+    assert_eq!((mended.run, mended.pid, mended.restarts), (before.run, before.pid, 0));
+    assert!(page().contains("mended"));
+}
+
+#[test]
+fn a_server_that_hangs_with_all_its_processes_is_only_shown() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = fasthtml(&sandbox, &venv, &port);
+    let before = workspace.service("server");
+    // As in a debugger.
+    let worker = child(&workspace, "spawn_main");
+    testkit::suspend(worker);
+    let waiting: Vec<TcpStream> = (0..3).map(|_| ask(&port)).collect();
+    let since = Instant::now();
+    let hangs = workspace.await_phase("server", Phase::Unhealthy);
+    assert!(since.elapsed() < Duration::from_secs(20), "after {:?}", since.elapsed());
+    assert!(hangs.detail.as_ref().unwrap().contains("all processes are alive"), "{hangs:?}");
+    assert_eq!((hangs.run, hangs.pid), (before.run, before.pid));
+    testkit::resume(worker);
+    let again = workspace.await_phase("server", Phase::Ready);
+    assert_eq!((again.run, again.pid, again.restarts), (before.run, before.pid, 0));
+    drop(waiting);
+}
+
+/// A question whose answer nobody waits for.
+fn ask(port: &Port) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port.number())).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    stream
+}
+
+#[test]
+fn a_reloader_that_is_killed_leaves_no_worker_on_the_port() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = fasthtml(&sandbox, &venv, &port);
+    let before = workspace.service("server");
+    let worker = child(&workspace, "spawn_main");
+    kill(before.pid.unwrap());
+    workspace.await_service("server", "a new run", |now| now.run != before.run && now.phase == Phase::Ready);
+    assert!(!testkit::alive(worker), "the old worker still serves");
+}
+
+#[test]
+fn a_stop_with_an_open_stream_takes_two_seconds_at_most() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = fasthtml(&sandbox, &venv, &port);
+    let stream = "import asyncio\nfrom starlette.responses import StreamingResponse\n\n\nasync def events():\n    \
+                  while True:\n        yield 'data: x\\n\\n'\n        await asyncio.sleep(0.1)\n\n\n@rt('/events')\ndef \
+                  stream():\n    return StreamingResponse(events(), media_type='text/event-stream')\n\n\nserve()\n";
+    workspace.write("server.py", &APP.replace("serve()\n", stream));
+    let mut open = until_some("the stream", SHORT, || {
+        let mut open = TcpStream::connect(("127.0.0.1", port.number())).ok()?;
+        open.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
+        let mut head = [0; 15];
+        open.read_exact(&mut head).ok()?;
+        (&head == b"HTTP/1.1 200 OK").then_some(open)
+    });
+    let stopped = workspace.pipctl(&["stop", "server"]).ok();
+    // The promise is two seconds; the machine that runs the tests may be slow.
+    assert!(stopped.took < Duration::from_millis(3_500), "{stopped}");
+    let end = workspace.service("server").last_exit.unwrap();
+    assert_ne!(end.cause, wire::ExitCause::Signal(9), "it took the KILL");
+    assert!(
+        open.read_to_end(&mut Vec::new()).is_ok()
+            || !testkit::alive(workspace.service("server").pid.unwrap_or(0))
+    );
 }

@@ -14,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
 use crate::daemon::Daemon;
+use crate::edited::Sources;
 use crate::input::{Input, Inputs, Key};
 use crate::port::{Look, watch_port};
 use crate::probe::{Finding, Target, Verdict};
@@ -30,6 +31,9 @@ const LOOK_ELSEWHERE: Duration = Duration::from_secs(2);
 
 /// Least time between two questions for which deaths are the reason.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// How long an unhealthy run may take to answer before it is asked anew.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The companion of a service.
 #[derive(Default)]
@@ -125,11 +129,12 @@ impl Daemon {
                 tokio::task::spawn_local(await_ready(target, inputs, key_, run))
             }
             Job::Guard(run) => {
-                let (target, sources) = (self.target(key)?, sources(service));
-                tokio::task::spawn_local(guard(target, sources, inputs, key_, run))
+                let (target, sources) = (self.target(key)?, made_from(service));
+                let found = matches!(service.core.phase(), Phase::Ready { life, .. } if life.before > 0);
+                tokio::task::spawn_local(guard(target, sources, found, inputs, key_, run))
             }
             Job::Revisit(run, was_ready) => {
-                let (target, sources) = (self.target(key)?, sources(service));
+                let (target, sources) = (self.target(key)?, made_from(service));
                 tokio::task::spawn_local(revisit(target, sources, was_ready, inputs, key_, run))
             }
             Job::Port(look, _) => {
@@ -143,6 +148,10 @@ impl Daemon {
         };
         Some(task.abort_handle())
     }
+}
+
+fn made_from(service: &crate::service::Service) -> Sources {
+    Sources { files: sources(service), folder: Some(service.spec.cwd.as_path().to_owned()), good_at: None }
 }
 
 fn sources(service: &crate::service::Service) -> Vec<PathBuf> {
@@ -178,53 +187,72 @@ async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
     }
 }
 
-/// Notes the members of a ready run and waits. The death of one is a reason to ask: at once, and a second later.
-async fn guard(target: Target, sources: Vec<PathBuf>, inputs: Inputs, key: Key, run: RunId) {
-    let ready_at = SystemTime::now();
+/// Notes the members of a ready run and waits. The death of one is a reason to ask: at once, and a second later. So is
+/// it that nobody was there to see one die: a run that this daemon `found` is asked first.
+async fn guard(target: Target, sources: Sources, found: bool, inputs: Inputs, key: Key, run: RunId) {
     let mut not_before = tokio::time::Instant::now();
+    let mut look = found;
+    // What was edited before it last answered is not what broke it.
+    let mut answered_at = SystemTime::now();
     loop {
         let members = members(&target).await;
         tell_facts(&target, &members, &inputs, &key, run).await;
-        wait_for_a_death(&members).await;
+        if !std::mem::take(&mut look) {
+            wait_for_a_death(&members).await;
+        }
+        let edits = Sources { good_at: Some(answered_at), ..sources.clone() };
+        let died_at = SystemTime::now();
         // A server whose helpers come and go is not asked about each of them.
         tokio::time::sleep_until(not_before).await;
         not_before = tokio::time::Instant::now() + ASK_AT_MOST_EVERY;
-        let mut verdict = examine(&target, &members, &sources, ready_at).await;
+        let mut verdict = examine(&target, &members, &edits, run, died_at).await;
         if verdict != Verdict::Answered {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            verdict = examine(&target, &members, &sources, ready_at).await;
+            verdict = examine(&target, &members, &edits, run, died_at).await;
         }
         if verdict != Verdict::Answered {
             let _ = inputs.send(Input::Probed { key, run, verdict });
             return;
         }
+        answered_at = SystemTime::now();
     }
 }
 
-/// Asks an unhealthy run now and then. One that never was ready is not proven dead by its silence.
-async fn revisit(
-    target: Target,
-    sources: Vec<PathBuf>,
-    was_ready: bool,
-    inputs: Inputs,
-    key: Key,
-    run: RunId,
-) {
-    let since = SystemTime::now();
-    let members = members(&target).await;
+/// Has one question open to an unhealthy run: whenever it comes back, it answers that one. Many short ones would fill
+/// its backlog, and be answered by the user's code one after the other. A death meanwhile is looked into at once. One
+/// that never was ready is not proven dead by its silence.
+async fn revisit(target: Target, sources: Sources, was_ready: bool, inputs: Inputs, key: Key, run: RunId) {
+    let patient = Target { patience: LONG_PATIENCE, ..target.clone() };
+    let mut known = members(&target).await;
     let mut pause = Duration::from_millis(250);
     loop {
+        let verdict = tokio::select! {
+            finding = patient.ask() => match finding {
+                Finding::Answered => Verdict::Answered,
+                Finding::Refused | Finding::Foreign(_) => {
+                    examine(&target, &known, &sources, run, SystemTime::now()).await
+                }
+                Finding::Silent | Finding::Unasked => Verdict::Silent(String::new()),
+            },
+            () = wait_for_a_death(&known) => {
+                let died_at = SystemTime::now();
+                // Whoever replaces it is given the time to come.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let verdict = examine(&target, &known, &sources, run, died_at).await;
+                known = members(&target).await;
+                verdict
+            }
+        };
+        let tells = match &verdict {
+            Verdict::Answered | Verdict::Broken(..) => true,
+            Verdict::Dead(_) => was_ready,
+            Verdict::Silent(_) | Verdict::Foreign(_) => false,
+        };
+        if tells {
+            let _ = inputs.send(Input::Probed { key: key.clone(), run, verdict });
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
-        match examine(&target, &members, &sources, since).await {
-            verdict @ Verdict::Answered => {
-                drop(inputs.send(Input::Probed { key: key.clone(), run, verdict }))
-            }
-            verdict @ Verdict::Dead(_) if was_ready => {
-                let _ = inputs.send(Input::Probed { key: key.clone(), run, verdict });
-            }
-            Verdict::Dead(_) | Verdict::Silent(_) | Verdict::Foreign(_) => {}
-        }
     }
 }
 
@@ -273,12 +301,14 @@ pub(crate) fn watch(process: &ProcessIdentity) -> std::io::Result<Option<AsyncFd
 }
 
 /// One look at a run of which something died. Dead is only what is proven: nobody listens, or a member is gone,
-/// none came in its place, and nothing answers.
+/// none came in its place, and nothing answers. A worker that ended about when its sources were edited is no proof: its
+/// reloader has the next one as soon as they are mended.
 pub(crate) async fn examine(
     target: &Target,
     known: &BTreeSet<i32>,
-    sources: &[PathBuf],
-    since: SystemTime,
+    sources: &Sources,
+    run: RunId,
+    died_at: SystemTime,
 ) -> Verdict {
     let port = target.port;
     let mut finding = target.ask().await;
@@ -299,13 +329,28 @@ pub(crate) async fn examine(
             }
             let (gone, came) =
                 (known.difference(&now).next().is_some(), now.difference(known).next().is_some());
-            if !gone || came {
-                Verdict::Silent(format!("port {port} does not answer; all processes are alive"))
-            } else if changed_since(sources, since) {
-                // A reloader whose worker died of an edit heals with the next edit.
-                Verdict::Silent(format!("port {port} does not answer since its sources were edited"))
-            } else {
-                Verdict::Dead(format!("port {port} does not answer and one of its processes is gone"))
+            // A JupyterLab's members are kernels, which come and go; what else is at work in it nobody knows.
+            if !gone || came || target.is_jupyter {
+                return Verdict::Silent(format!(
+                    "port {port} does not answer; {}",
+                    if gone { "its processes come and go" } else { "all processes are alive" }
+                ));
+            }
+            let (sources, log_dir) = (sources.clone(), target.log_dir.clone());
+            let broken = tokio::task::spawn_blocking(move || {
+                let edited = sources.were_edited_about(died_at);
+                edited.then(|| run::log::last_words(&log_dir, run.0))
+            });
+            match broken.await {
+                Ok(Some(words)) => Verdict::Broken(
+                    format!(
+                        "port {port} does not answer since its sources were edited; it comes back when they are mended"
+                    ),
+                    words,
+                ),
+                Ok(None) | Err(_) => {
+                    Verdict::Dead(format!("port {port} does not answer and one of its processes is gone"))
+                }
             }
         }
     }

@@ -8,10 +8,11 @@ use lifecycle::Phase;
 
 use crate::companion::examine;
 use crate::daemon::Daemon;
+use crate::edited::Sources;
 use crate::input::{Input, Key};
 
-/// How often, while anything that serves is ready.
-const PERIOD: Duration = Duration::from_secs(10);
+/// How often, while anything that serves is ready: what hangs is noticed at the second look.
+const PERIOD: Duration = Duration::from_secs(6);
 
 impl Daemon {
     /// Orders the next look, once.
@@ -63,7 +64,8 @@ impl Daemon {
             let inputs = self.inputs.clone();
             tokio::task::spawn_local(async move {
                 // Without a death among its members only a missing listener proves anything.
-                let verdict = examine(&target, &Default::default(), &[], SystemTime::now()).await;
+                let verdict =
+                    examine(&target, &Default::default(), &Sources::default(), run, SystemTime::now()).await;
                 let _ = inputs.send(Input::Probed { key, run, verdict });
             });
         }

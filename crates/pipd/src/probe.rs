@@ -24,6 +24,8 @@ pub(crate) enum Verdict {
     Silent(String),
     /// Nothing of it can answer any more.
     Dead(String),
+    /// A reloader lives and its worker ended with an edit: why nothing answers, and what the worker said last.
+    Broken(String, Vec<String>),
     /// Somebody else answers on its port.
     Foreign(String),
 }
@@ -36,6 +38,10 @@ pub(crate) struct Target {
     pub(crate) query: run::tree::Scope,
     /// Folder of the service's log.
     pub(crate) log_dir: PathBuf,
+    /// It is a JupyterLab: never proven dead by silence.
+    pub(crate) is_jupyter: bool,
+    /// How long a single question may take.
+    pub(crate) patience: Duration,
 }
 
 /// What one round of questions found, before anything is concluded.
@@ -64,7 +70,7 @@ impl Target {
             let address = SocketAddr::new(ip, self.port);
             let answered = match &self.ready.check {
                 ReadyCheck::None => true,
-                ReadyCheck::Tcp => match http::connects(address, PATIENCE).await {
+                ReadyCheck::Tcp => match http::connects(address, self.patience).await {
                     Ok(Some(_)) => true,
                     Ok(None) => continue,
                     Err(_) => return Finding::Unasked,
@@ -75,7 +81,7 @@ impl Target {
                         path,
                         token: None,
                         body: false,
-                        timeout: PATIENCE,
+                        timeout: self.patience,
                         noted_in: Some(&self.log_dir),
                     };
                     match http::ask(&question).await {
@@ -152,6 +158,8 @@ impl Daemon {
             ready: service.spec.ready.clone(),
             query: service.scope()?,
             log_dir: live.dir.service().logs(),
+            is_jupyter: service.spec.kind == wire::Kind::Jupyter,
+            patience: PATIENCE,
         })
     }
 
@@ -165,6 +173,10 @@ impl Daemon {
             Verdict::Silent(why) => {
                 self.step(key, Event::Silent { run });
                 self.complain(key, why);
+            }
+            Verdict::Broken(why, words) => {
+                self.step(key, Event::Silent { run });
+                self.complain(key, [&[why], &words[..]].concat().join("\n"));
             }
             Verdict::Dead(why) => {
                 tracing::info!(%key, why, "proven dead");

@@ -224,14 +224,16 @@ pub struct StopSpec {
 
 impl StopSpec {
     /// The ladder of a web server: TERM and CONT at once; TERM again and INT to the group at a third of the
-    /// grace (uvicorn with an open stream needs it), INT once more at two thirds; KILL to the tree at the end.
+    /// grace, after a second at the latest (uvicorn with an open stream needs it), INT once more at two thirds; KILL
+    /// to the tree at the end.
     pub fn web(grace_ms: u64) -> Self {
         let third = grace_ms / 3;
+        let soon = third.min(1_000);
         Self::ladder(&[
             (0, Signal::Term, StopTarget::Main),
             (0, Signal::Cont, StopTarget::Group),
-            (third, Signal::Term, StopTarget::Main),
-            (third, Signal::Int, StopTarget::Group),
+            (soon, Signal::Term, StopTarget::Main),
+            (soon, Signal::Int, StopTarget::Group),
             (2 * third, Signal::Int, StopTarget::Group),
             (grace_ms, Signal::Kill, StopTarget::Tree),
         ])
