@@ -83,12 +83,8 @@ fn restart(surroundings: &Surroundings, terminal: &mut Terminal<'_>) -> Result<E
         Err(ConnectError::NotRunning) => {}
         Err(error) => return Err(error.into()),
     }
-    // What comes at login is from now on what runs now.
-    if let Some(manager) = manager::of_this_user() {
-        let agent = manager::Agent::for_program(&exe);
-        if manager.installed()?.is_some_and(|installed| installed.same_state(&agent)) {
-            manager.mend(&agent)?;
-        }
+    if let Err(error) = mend_autostart(&exe) {
+        terminal.tell(&format!("what comes at login stays as it was: {error}\n"));
     }
     let mut client = Client::connect_or_start(&locations, StartDaemon { exe, on_wait: &mut |_| {} })?;
     let after = pids(&client.status(None)?);
@@ -141,6 +137,16 @@ fn check(exe: &Path) -> Result<(), String> {
         Some(line) => Err(plain(line).trim_start_matches("pipd: ").to_owned()),
         None => Err(format!("`{} --check` ended with {status}", exe.display())),
     }
+}
+
+/// What comes at login is from now on what runs now.
+fn mend_autostart(exe: &Path) -> Result<(), manager::ManagerError> {
+    let Some(manager) = manager::of_this_user() else { return Ok(()) };
+    let agent = manager::Agent::for_program(exe);
+    if manager.installed()?.is_some_and(|installed| installed.same_state(&agent)) {
+        manager.mend(&agent)?;
+    }
+    Ok(())
 }
 
 /// The processes of all services, by workspace and name.
