@@ -152,9 +152,8 @@ fn case_15_a_bomb_of_two_thousand_is_gone_after_stop() {
     println!("2,000 processes gone after {:?}; status took {slowest:?} at most", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
     assert!(slowest < Duration::from_secs(2), "status took {slowest:?}");
-    // Zombies that somebody is about to reap are nobody.
-    let left: Vec<i32> = group.pids().into_iter().filter(|&pid| alive(pid)).collect();
-    assert_eq!(left, Vec::<i32>::new());
+    // All were killed; on a busy machine the last of two thousand take a moment to be gone, and are then reported.
+    until("everybody to be gone", SHORT, || !group.pids().into_iter().any(alive));
 }
 
 #[test]
