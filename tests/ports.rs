@@ -175,3 +175,63 @@ fn case_77_jupyterlab_never_moves_to_another_port() {
     until("JupyterLab by itself", testkit::LONG, || workspace.service("jupyter").phase == Phase::Ready);
     assert_eq!(workspace.service("jupyter").port, Some(port.number()));
 }
+
+#[test]
+fn case_78_of_two_workspaces_the_second_may_choose() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let (first, second) = (sandbox.workspace("holds"), sandbox.workspace("wants"));
+    for workspace in [&first, &second] {
+        workspace.stub_service("web", "--listen {port}", &format!("port = {port}"));
+    }
+    first.pipctl(&["start"]).ok();
+    let root = first.root().display().to_string();
+    let refused = second.pipctl(&["start"]).expect(exit::BLOCKED);
+    let choices = second.service("web").choices;
+    assert_eq!(choices.len(), 3, "{choices:?}");
+    for (choice, begin) in choices.iter().zip([
+        &format!("pipctl stop web -w {root}") as &str,
+        "pipctl start web --takeover",
+        "pipctl start web --port auto",
+    ]) {
+        assert!(choice.starts_with(begin), "{choice}");
+        assert!(refused.all().contains(begin), "{begin} expected in {refused}");
+    }
+
+    // Another port, kept over a restart of pipd.
+    second.pipctl(&["start", "--port", "auto"]).ok();
+    let own = second.service("web").port.unwrap();
+    assert_ne!(own, port.number());
+    assert_eq!(get(&format!("http://127.0.0.1:{own}/")).unwrap().status, 200);
+    second.pipctl(&["stop"]).ok();
+    second.pipctl(&["daemon", "restart"]).ok();
+    second.pipctl(&["start"]).ok();
+    assert_eq!(second.service("web").port, Some(own));
+    // Back to what is configured, and the other one makes way, through its own lifecycle.
+    second.pipctl(&["stop"]).ok();
+    second.pipctl(&["start", "--port", "configured", "--takeover"]).ok();
+    assert_eq!(second.service("web").port, Some(port.number()));
+    let stopped = first.service("web");
+    assert_eq!((stopped.phase, stopped.goal), (Phase::Down, wire::Goal::Down));
+    assert!(stopped.last_exit.is_some_and(|exit| exit.asked));
+}
+
+#[test]
+fn case_73_a_stranger_is_ended_only_by_name() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("named");
+    workspace.stub_service("web", "--listen {port}", &format!("port = {port}"));
+    let stranger = Stranger::listening(&sandbox, &format!("127.0.0.1:{port}"));
+    let pid = stranger.pid();
+    let said = workspace.pipctl(&["start", "web", "--takeover"]).expect(exit::BLOCKED);
+    assert!(said.all().contains(&format!("pipctl start web --takeover={pid}")), "{said}");
+    // Another number is no leave.
+    workspace.pipctl(&["start", "web", &format!("--takeover={}", std::process::id())]).expect(exit::BLOCKED);
+    assert!(alive(pid));
+    let mut stranger = stranger;
+    let reaper = std::thread::spawn(move || stranger.0.wait());
+    workspace.pipctl(&["start", "web", &format!("--takeover={pid}")]).ok();
+    assert_eq!(workspace.service("web").phase, Phase::Ready);
+    reaper.join().unwrap().unwrap();
+}

@@ -38,6 +38,9 @@ fn start() -> StartParams {
         timeout_ms: None,
         refresh_env: false,
         force: false,
+        port: None,
+        takeover: false,
+        takeover_pids: Vec::new(),
         seen_runs: Default::default(),
         when_idle: false,
     }

@@ -117,6 +117,9 @@ fn start() -> StartParams {
         timeout_ms: Some(30_000),
         refresh_env: false,
         force: false,
+        port: None,
+        takeover: false,
+        takeover_pids: Vec::new(),
         seen_runs: Default::default(),
         when_idle: false,
     }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wire::PortChoice;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps the servers of a Python workspace running: JupyterLab, FastHTML, whatever pipd.toml names.
@@ -111,6 +113,16 @@ pub(crate) struct Start {
     pub(crate) services: Vec<String>,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+    /// The port to use from now on: auto (the next free one), configured, or a number
+    #[arg(long, value_name = "PORT", value_parser = port_choice)]
+    pub(crate) port: Option<PortChoice>,
+    /// End what holds the port: a service of another workspace, or, by its number, a process
+    #[arg(long, value_name = "PID", num_args = 0..=1, require_equals = true, default_missing_value = "0",
+        conflicts_with = "no_wait")]
+    pub(crate) takeover: Option<i32>,
+    /// With --takeover, also when work in kernels or terminals is lost
+    #[arg(short, long, requires = "takeover")]
+    pub(crate) force: bool,
     /// Then open them in the browser
     #[arg(long, conflicts_with = "no_wait")]
     pub(crate) open: bool,
@@ -154,6 +166,9 @@ pub(crate) struct Restart {
     pub(crate) services: Vec<String>,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+    /// The port to use from now on: auto (the next free one), configured, or a number
+    #[arg(long, value_name = "PORT", value_parser = port_choice)]
+    pub(crate) port: Option<PortChoice>,
     /// Take over this shell's environment
     #[arg(long)]
     pub(crate) env: bool,
@@ -551,6 +566,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
     let signed: jiff::SignedDuration = text.parse().map_err(|_| HELP.to_owned())?;
     Duration::try_from(signed).map_err(|_| HELP.to_owned())
+}
+
+fn port_choice(text: &str) -> Result<PortChoice, String> {
+    match (text, text.parse::<u16>()) {
+        ("auto", _) => Ok(PortChoice::Auto),
+        ("configured", _) => Ok(PortChoice::Configured),
+        (_, Ok(port)) if port > 0 => Ok(PortChoice::Number(port)),
+        _ => Err("expected auto, configured, or a port from 1 to 65535".to_owned()),
+    }
 }
 
 fn since(text: &str) -> Result<Since, String> {

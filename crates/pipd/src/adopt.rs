@@ -84,6 +84,7 @@ impl Daemon {
             let mut service = Service::new(saved.spec, lifecycle::Service::new());
             service.environment = saved.environment;
             service.port = saved.port;
+            service.port_choice = saved.port_choice;
             service.goal = saved.goal;
             workspace.services.push((name, service));
         }

@@ -146,6 +146,9 @@ impl Daemon {
                 }
                 let _ = heard.send(());
             }
+            Input::Takeover { params, reply, seekers, found } => {
+                self.on_takeover(*params, reply, seekers, found);
+            }
             Input::Adopt { keys, params, reply } => self.on_adopt(&keys, &params, reply),
             Input::Facts { key, run, facts } => self.on_facts(&key, run, facts),
             Input::KernelEnded { key, run, end } => self.on_kernel_end(&key, run, *end),

@@ -8,9 +8,10 @@ use run::record::Exited;
 use tokio::sync::{mpsc, oneshot};
 use wire::{ErrorObject, Request};
 
-use crate::port::Looked;
+use crate::port::{Looked, Seeker};
 use crate::probe::Verdict;
 use crate::recover::Recovered;
+use crate::service::Obstacle;
 use crate::spawn::{SpawnFailure, Spawned};
 use crate::strays::Stray;
 use crate::truth::Facts;
@@ -57,13 +58,20 @@ pub(crate) enum Input {
     /// The liveness tick is due.
     LivenessDue,
     /// A service was stopped and its port is still taken, by whom it says.
-    PortStillTaken { key: Key, run: RunId, obstacle: crate::service::Obstacle },
+    PortStillTaken { key: Key, run: RunId, obstacle: Obstacle },
     /// A JupyterLab was asked what its kernels do.
     Heard { key: Key, run: RunId, view: Box<wire::JupyterView> },
     /// Somebody looked at the port of a service that does not run.
     Looked { key: Key, looked: Looked, heard: Option<oneshot::Sender<()>> },
     /// The other JupyterLabs of a folder, where they are not those that are known.
     Strays { key: Key, strays: Vec<Stray>, heard: oneshot::Sender<()> },
+    /// Who holds the ports that are to be taken over.
+    Takeover {
+        params: Box<wire::StartParams>,
+        reply: Reply,
+        seekers: Vec<(Key, Seeker)>,
+        found: Vec<(Key, Obstacle)>,
+    },
     /// Who runs by hand what is to be adopted is known as well as it can be.
     Adopt { keys: Vec<Key>, params: Box<wire::StartParams>, reply: Reply },
     /// What a run really does.

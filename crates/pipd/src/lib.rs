@@ -44,6 +44,7 @@ mod spawn;
 mod startup;
 mod strays;
 mod take_in;
+mod takeover;
 mod timeline;
 mod tree;
 mod truth;

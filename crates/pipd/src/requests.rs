@@ -24,6 +24,7 @@ impl Daemon {
             return drop(reply.send(Err(refusal)));
         }
         match request {
+            Request::Start(params) if params.takeover => self.take_ports(params, reply),
             Request::Start(params) => self.start(params, reply),
             Request::Stop(ref params) if !params.force => {
                 match self.to_weigh(&params.root, &params.services, &BTreeMap::new()) {
@@ -127,6 +128,7 @@ impl Daemon {
         for key in &new {
             if let Some(service) = self.service_mut(key) {
                 service.apply_next();
+                service.choose_port(params.port);
             }
         }
         for key in &keys {
@@ -170,6 +172,7 @@ impl Daemon {
                     seen.insert(key.clone(), RunId(run));
                 }
                 service.apply_next();
+                service.choose_port(params.port);
                 service.goal = Goal::Up;
             }
             self.assign_port(key);

@@ -11,7 +11,9 @@ use run::protocol::Order;
 use run::record::Exited;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use wire::{ExitView, ExternalPolicy, Goal, HolderView, PortSpec, ReadyCheck, RestartPolicy, ServiceSpec};
+use wire::{
+    ExitView, ExternalPolicy, Goal, HolderView, PortChoice, PortSpec, ReadyCheck, RestartPolicy, ServiceSpec,
+};
 
 use crate::companion::Companion;
 use crate::port::{External, Standing};
@@ -31,6 +33,8 @@ pub(crate) struct Service {
     pub(crate) environment: Option<String>,
     /// The port it has been given.
     pub(crate) port: Option<u16>,
+    /// What was chosen on the command line instead of what is configured.
+    pub(crate) port_choice: Option<PortSpec>,
     /// What is written in the workspace's record; set before the core hears of it.
     pub(crate) goal: Goal,
     pub(crate) core: lifecycle::Service,
@@ -133,6 +137,7 @@ impl Service {
             next_spec: None,
             environment: None,
             port: None,
+            port_choice: None,
             goal: Goal::Down,
             core,
             policy,
@@ -173,6 +178,7 @@ impl Service {
         self.policy = policy_of(&spec);
         if self.spec.port != spec.port {
             self.port = None;
+            self.port_choice = None;
         }
         self.spec = spec;
     }
@@ -201,7 +207,24 @@ impl Service {
 
     /// The port it is to have, as far as that is decided.
     pub(crate) fn wanted_port(&self) -> Option<PortSpec> {
-        self.spec.port
+        self.spec.port.map(|configured| self.port_choice.unwrap_or(configured))
+    }
+
+    /// Somebody names a port instead of the configured one, or none any more.
+    pub(crate) fn choose_port(&mut self, choice: Option<PortChoice>) {
+        let Some(configured) = self.spec.port else { return };
+        let before = self.wanted_port();
+        self.port_choice = match choice {
+            None => return,
+            Some(PortChoice::Configured) => None,
+            Some(PortChoice::Number(port)) => Some(PortSpec::Fixed(port)),
+            Some(PortChoice::Auto) => match configured {
+                PortSpec::Fixed(first) | PortSpec::Auto(first) => Some(PortSpec::Auto(first)),
+            },
+        };
+        if self.wanted_port() != before {
+            self.port = None;
+        }
     }
 
     /// Whose processes are this service's now.

@@ -57,6 +57,7 @@ impl Workspace {
                     goal: service.goal,
                     environment: service.environment.clone(),
                     port: service.port,
+                    port_choice: service.port_choice,
                 })
                 .collect(),
             depends: self.depends.clone(),

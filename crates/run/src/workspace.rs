@@ -49,4 +49,7 @@ pub struct ServiceRecord {
     /// The port that was found for it.
     #[serde(default)]
     pub port: Option<u16>,
+    /// What was chosen on the command line instead of the configured port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_choice: Option<wire::PortSpec>,
 }

@@ -22,8 +22,8 @@ pub use frame::{
     code, decode, encode, error_line, notification_line, request_line, response_line,
 };
 pub use request::{
-    CaptureParams, DaemonInfo, Hello, HelloAnswer, ProtocolRange, Request, ServiceOutcome, ServiceResult,
-    StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,
+    CaptureParams, DaemonInfo, Hello, HelloAnswer, PortChoice, ProtocolRange, Request, ServiceOutcome,
+    ServiceResult, StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,
 };
 pub use spec::{
     Absent, DependSpec, ExternalPolicy, Kind, LogSpec, Place, PortSpec, ReadyCheck, ReadySpec, RestartPolicy,

@@ -127,6 +127,28 @@ pub struct StartParams {
     /// work it is, and `busy` without a loss for the others. To be asked again until it is done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub when_idle: bool,
+    /// The port to use instead of the configured one, for each of the services that has one. Kept until another is
+    /// chosen or configured; what runs keeps its own until it is restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<PortChoice>,
+    /// `start`: end whoever holds a port that is wanted, if it is a run of pipd's or named in `takeover_pids`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takeover: bool,
+    /// Processes that a person has confirmed may be ended for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takeover_pids: Vec<i32>,
+}
+
+/// A port chosen on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortChoice {
+    /// The next free one, remembered for the workspace.
+    Auto,
+    /// What the configuration says.
+    Configured,
+    /// This one.
+    Number(u16),
 }
 
 /// For `stop`.

@@ -30,6 +30,9 @@ pub(crate) fn run(
         force: false,
         when_idle: false,
         seen_runs: BTreeMap::new(),
+        port: None,
+        takeover: false,
+        takeover_pids: Vec::new(),
     };
     let asking = Asking {
         surroundings,

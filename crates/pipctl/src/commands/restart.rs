@@ -39,6 +39,9 @@ pub(crate) fn run(
         when_idle: false,
         force: args.force,
         seen_runs: BTreeMap::new(),
+        port: args.port,
+        takeover: false,
+        takeover_pids: Vec::new(),
     };
     let asking = Asking {
         surroundings,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use wire::{ServiceOutcome, StartParams};
+use wire::{HolderView, ServiceOutcome, ServiceResult, StartParams, VerbAnswer};
 
 use super::asking::Asking;
 use super::{find, open};
@@ -24,15 +24,18 @@ pub(crate) fn run(
     if !args.json {
         terminal.tell(&render::notes(&spec));
     }
-    let params = StartParams {
+    let mut params = StartParams {
         workspace: spec,
         services: args.services.clone(),
         no_wait: args.waiting.no_wait,
         timeout_ms: args.waiting.timeout_ms(),
         refresh_env: false,
         when_idle: false,
-        force: false,
+        force: args.force,
         seen_runs: BTreeMap::new(),
+        port: args.port,
+        takeover: args.takeover.is_some(),
+        takeover_pids: args.takeover.filter(|&pid| pid > 0).into_iter().collect(),
     };
     let asking = Asking {
         surroundings,
@@ -42,14 +45,29 @@ pub(crate) fn run(
         no_wait: args.waiting.no_wait,
         interrupted: going_on(&args.services),
     };
-    let answer =
+    let mut answer =
         asking.until_answered(None, terminal, |client, _, lines| client.start(params.clone(), lines))?;
+    if params.takeover && !args.json && surroundings.interactive && confirm(&answer, &mut params, terminal) {
+        answer =
+            asking.until_answered(None, terminal, |client, _, lines| client.start(params.clone(), lines))?;
+    }
     if args.json {
         terminal.print_json(&answer)?;
     } else {
         terminal.print(&render::answer(Verb::Start, &answer, begun.elapsed(), now_ms()))?;
     }
     let mut exit = Exit::of_answer(&answer);
+    if params.takeover {
+        for (service, holder) in in_the_way(&answer) {
+            // What runs by hand is no failure unless it was to be ended.
+            exit = exit.worst(Exit::Blocked);
+            if let Some(pid) = holder.pid {
+                terminal.tell(&format!(
+                    "pid {pid} is not pipd's; to end it: pipctl start {service} --takeover={pid}\n"
+                ));
+            }
+        }
+    }
     if args.open {
         // One tab for each that was started now; none when nothing was: its tab is open already.
         for result in answer.services.iter().filter(|result| result.outcome == ServiceOutcome::Ready) {
@@ -61,6 +79,31 @@ pub(crate) fn run(
         }
     }
     Ok(exit)
+}
+
+/// Who still holds the port of a service that was to be started.
+fn in_the_way(answer: &VerbAnswer) -> Vec<(&str, &HolderView)> {
+    let stands = |result: &&ServiceResult| {
+        matches!(result.outcome, ServiceOutcome::Blocked | ServiceOutcome::External)
+    };
+    let with_holder = answer.services.iter().filter(stands);
+    with_holder
+        .filter_map(|result| Some((result.service.name.as_str(), result.service.holders.first()?)))
+        .collect()
+}
+
+/// Asks a person about each process that is in the way and not pipd's; whether any may be ended.
+fn confirm(answer: &VerbAnswer, params: &mut StartParams, terminal: &mut Terminal<'_>) -> bool {
+    let mut any = false;
+    for (service, holder) in in_the_way(answer) {
+        let Some(pid) = holder.pid else { continue };
+        let named = render::named_holder(holder, now_ms());
+        if terminal.confirm(&format!("{service}: end {named}?")) {
+            params.takeover_pids.push(pid);
+            any = true;
+        }
+    }
+    any
 }
 
 fn going_on(services: &[String]) -> String {

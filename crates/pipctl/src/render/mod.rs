@@ -22,6 +22,7 @@ pub(crate) use add::{added, recipes};
 pub(crate) use doctor::doctor;
 pub(crate) use env::env;
 pub(crate) use holder::holder as holder_line;
+pub(crate) use holder::holder as named_holder;
 pub(crate) use list::list;
 pub(crate) use status::snapshot;
 pub(crate) use table::plain;

@@ -1,17 +1,17 @@
 //! What holders are among the services of this daemon, and what to type.
 
-use wire::{HolderView, Owner, PortSpec};
+use wire::{HolderView, Owner, PortSpec, Text};
 
 use crate::daemon::Daemon;
 use crate::input::Key;
 use crate::service::Obstacle;
 
 /// What a holder that carries a marker of ours is.
-enum Ours {
+pub(crate) enum Ours {
     /// The service of a workspace, on its port.
-    Service { name: String, root: String },
+    Service { name: String, root: Text },
     /// Left over from a run of which no record is kept.
-    Orphan { name: String, root: String },
+    Orphan { name: String, root: Text },
 }
 
 impl Daemon {
@@ -22,7 +22,7 @@ impl Daemon {
             let Some(marker) = holder.service.take() else { continue };
             let Some(found) = self.owner_of(&marker, holder) else { continue };
             let (Ours::Service { name, root } | Ours::Orphan { name, root }) = &found;
-            holder.service = Some(format!("{name} of {root}"));
+            holder.service = Some(format!("{name} of {}", root.to_string_lossy()));
             holder.owner = Owner::Managed;
             ours.get_or_insert((found, holder.pid));
         }
@@ -33,8 +33,8 @@ impl Daemon {
         let elsewhere = format!("pipctl start {service} --port auto   (leaves that one alone)");
         let mut choices = match (ours, obstacle.holders.first()) {
             (Some((Ours::Service { name, root }, _)), _) => {
-                let own =
-                    self.workspaces.get(&key.workspace).is_some_and(|w| w.root.to_string_lossy() == root);
+                let own = self.workspaces.get(&key.workspace).is_some_and(|workspace| workspace.root == root);
+                let root = root.to_string_lossy();
                 let folder = if own { String::new() } else { format!(" -w {}", shell_word(&root)) };
                 obstacle.detail = format!("{}; it is `{name}` of {root}", obstacle.detail);
                 vec![
@@ -44,6 +44,7 @@ impl Daemon {
             }
             // It may hold somebody's work, so it is named and left to a person; to stop the service would not reach it.
             (Some((Ours::Orphan { name, root }, pid)), _) => {
+                let root = root.to_string_lossy();
                 obstacle.detail = format!(
                     "{}; it is left over from `{name}` of {root}, its records are gone",
                     obstacle.detail
@@ -72,11 +73,11 @@ impl Daemon {
     }
 
     /// What of ours a process with this marker is; `None` for one that was merely started from a run of ours.
-    fn owner_of(&self, marker: &str, holder: &HolderView) -> Option<Ours> {
+    pub(crate) fn owner_of(&self, marker: &str, holder: &HolderView) -> Option<Ours> {
         self.workspaces.values().find_map(|workspace| {
             let rest = marker.strip_prefix(&*workspace.id)?.strip_prefix('.')?;
             let name = rest.split('.').next()?.to_owned();
-            let root = workspace.root.to_string_lossy();
+            let root = workspace.root.clone();
             let live = workspace.service(&name).and_then(|service| service.live.as_ref());
             match live {
                 Some(live) if live.marker == marker => {
