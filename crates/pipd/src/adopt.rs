@@ -8,11 +8,12 @@ use lifecycle::{Event, Restored, RunId};
 use run::layout::{HostDir, RunDir, WorkspaceDir};
 use run::record::{self, Exited, RecordError, RunSpec, Started};
 use run::workspace::WorkspaceRecord;
-use tracing::{info, warn};
+use tracing::info;
 use wire::Goal;
 
 use crate::daemon::Daemon;
 use crate::input::Key;
+use crate::mend;
 use crate::recover::{self, Recovered};
 use crate::service::Service;
 use crate::session::Session;
@@ -48,12 +49,17 @@ impl Daemon {
                 ids.insert(id);
             }
         }
-        for id in &ids {
-            self.adopt_unrecorded(id, &hosts);
-        }
+        ids.retain(|id| !self.newer.contains_key(id));
+        ids.retain(|id| self.adopt_unrecorded(id, &hosts));
         let keys = self.keys();
         for key in &keys {
             self.adopt_service(key, &hosts, session);
+        }
+        // What was found out is on record before anything else can be lost, if it is certain where it belongs.
+        for id in ids {
+            if self.workspaces.get(&id).is_some_and(|workspace| workspace.root.as_path().is_absolute()) {
+                self.after_record(&id, Vec::new());
+            }
         }
         info!(services = keys.len(), "state read back");
     }
@@ -64,8 +70,13 @@ impl Daemon {
             Ok(Some(record)) => record,
             Ok(None) => return,
             Err(error) => {
-                warn!(%error, "workspace record");
-                self.warnings.push(set_aside(&path, &error));
+                let kept = mend::keep_away(&path, &error);
+                if matches!(error, RecordError::Newer { .. }) {
+                    self.warnings.push(format!("{kept}; its services are not managed by this one"));
+                    self.newer.insert(id, kept);
+                } else {
+                    self.warnings.push(kept);
+                }
                 return;
             }
         };
@@ -108,10 +119,15 @@ impl Daemon {
                 Err(error) => self.warnings.push(format!("{}: {error}", folder.runs().display())),
             }
         }
+        let seen = newest.clone();
         let found = match newest {
             Some(dir) => look(dir, &self.shim_program),
             None => Found::Nothing,
         };
+        // Also what a daemon before put aside: as long as it lies there, it is said.
+        for path in seen.iter().flat_map(|dir| record::put_aside(dir.path())) {
+            self.warnings.push(mend::said_of(&path));
+        }
         let (run, now) = (RunId(last), self.clock.now());
         let healthy_after = self.service(key).map_or(0, |service| service.policy.healthy_after_ms);
         let failures = failures_before(hosts, key, last, healthy_after);
@@ -234,23 +250,5 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         linked_at: std::time::Instant::now(),
         deaf_since: None,
         pipes: None,
-    }
-}
-
-/// A record that cannot be read is put aside, never deleted; a newer one is left where it is.
-fn set_aside(path: &Path, error: &RecordError) -> String {
-    match error {
-        RecordError::Newer { .. } => {
-            return format!("{error}; install that version again, its services are not managed by this one");
-        }
-        // It may be readable again in a moment.
-        RecordError::Io { .. } => return format!("{error}; type: pipctl daemon restart"),
-        RecordError::Unreadable { .. } => {}
-    }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".unreadable-{}", crate::clock::wall_ms()));
-    match std::fs::rename(path, &aside) {
-        Ok(()) => format!("{error}; set aside as {}", aside.to_string_lossy()),
-        Err(rename) => format!("{error}; it could not be set aside either: {rename}"),
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Daemon {
     pub(crate) looked_at: Option<std::time::Instant>,
     /// The last run of every service that has left its folders behind and is in no configuration now.
     pub(crate) numbers_used: HashMap<Key, RunId>,
+    /// Workspaces whose record a newer pipd wrote: nothing of them is touched, and what runs there keeps running.
+    pub(crate) newer: BTreeMap<Arc<str>, String>,
     /// What was seen when somebody asked for more than the snapshot.
     pub(crate) looks: crate::details::Looks,
     /// Set once the session ends: until when services are waited for.
@@ -82,6 +84,7 @@ impl Daemon {
             liveness_due: false,
             looked_at: None,
             numbers_used: HashMap::new(),
+            newer: BTreeMap::new(),
             looks: crate::details::Looks::default(),
             session_ends_by: None,
             own: std::rc::Weak::new(),

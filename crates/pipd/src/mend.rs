@@ -108,12 +108,37 @@ pub(crate) fn rewrite<T: serde::Serialize>(path: &Path, record: &T) -> Result<()
 
 /// A record that cannot be read is put aside, never deleted.
 pub(crate) fn set_aside(path: &Path) {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".unreadable-{}", wall_ms()));
-    match std::fs::rename(path, &aside) {
-        Ok(()) => warn!(path = %path.display(), "unreadable, set aside"),
+    match record::set_aside(path) {
+        Ok(aside) => warn!(path = %aside.display(), "unreadable, set aside"),
         Err(error) => warn!(path = %path.display(), %error, "unreadable, and cannot be set aside"),
     }
+}
+
+/// Keeps a record that cannot be read out of the way, and says what became of it. What makes no sense is put aside; what
+/// a newer pipd wrote, or what may be readable in a moment, is left where it is.
+pub(crate) fn keep_away(path: &Path, error: &RecordError) -> String {
+    let said = match error {
+        RecordError::Newer { .. } => {
+            format!(
+                "{error}; it is left as it is; install that version again, then type: pipctl daemon restart"
+            )
+        }
+        RecordError::Io { .. } => format!("{error}; type: pipctl daemon restart"),
+        RecordError::Unreadable { .. } => match record::set_aside(path) {
+            Ok(aside) => format!("{error}; set aside as {}", aside.display()),
+            Err(rename) => format!("{error}; it could not be set aside either: {rename}"),
+        },
+    };
+    warn!(said, "record");
+    said
+}
+
+/// What people are told of a record that was put aside.
+pub(crate) fn said_of(aside: &Path) -> String {
+    format!(
+        "{} could not be read and was set aside; what lives was found by its processes. Type: pipctl doctor",
+        aside.display()
+    )
 }
 
 /// Whether a record is there and makes no sense to this program. What the system refuses now it may give later.

@@ -23,6 +23,13 @@ impl Daemon {
         if let Some(refusal) = self.refusal().filter(|_| begins) {
             return drop(reply.send(Err(refusal)));
         }
+        if let Some(kept) = self.kept_by_a_newer(&request) {
+            return refuse(
+                reply,
+                code::STATE,
+                format!("{kept}; nothing was done, what runs there keeps running"),
+            );
+        }
         match request {
             Request::Start(params) if params.takeover => self.take_ports(params, reply),
             Request::Start(params) => self.start(params, reply),
@@ -52,6 +59,28 @@ impl Daemon {
                 refuse(reply, code::INTERNAL, "this request does not reach the loop".into());
             }
         }
+    }
+
+    /// Why a request for a workspace is refused whose record only a newer pipd understands.
+    fn kept_by_a_newer(&self, request: &Request) -> Option<&str> {
+        if self.newer.is_empty() {
+            return None;
+        }
+        let root = match request {
+            Request::Start(params) | Request::Restart(params) | Request::Adopt(params) => {
+                &params.workspace.root
+            }
+            Request::Stop(params) => &params.root,
+            Request::Capture(params) => &params.root,
+            Request::Hello(_)
+            | Request::Status(_)
+            | Request::Subscribe(_)
+            | Request::Details(_)
+            | Request::Why(_)
+            | Request::DaemonStop
+            | Request::DaemonHandover => return None,
+        };
+        self.newer.get(&*run::layout::workspace_id(root.as_path())).map(String::as_str)
     }
 
     fn end(&mut self, goal: DaemonGoal, reply: Reply) {

@@ -84,7 +84,8 @@ impl Daemon {
             }
             Report::Started { pid, at_ms } => {
                 // What is on record is proven; a number alone is not.
-                if live.main.as_ref().is_none_or(|main| main.pid != pid) {
+                let unknown = live.main.as_ref().is_none_or(|main| main.pid != pid);
+                if unknown {
                     live.main = ProcessIdentity::of(pid).ok().flatten();
                 }
                 live.started_ms = Some(at_ms);
@@ -92,6 +93,10 @@ impl Daemon {
                 if run.0 > KEPT_RUNS as u64 {
                     let dir = live.dir.clone();
                     tokio::task::spawn_blocking(move || prune(&dir, run));
+                }
+                if unknown {
+                    // A run whose record could not be read is asked about already, without knowing whose answer counts.
+                    self.attend_anew(key);
                 }
                 self.step(key, Event::Spawned { run });
             }

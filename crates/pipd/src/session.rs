@@ -15,6 +15,7 @@ use wire::{ErrorObject, Text, code};
 use crate::clock::wall_ms;
 use crate::daemon::Daemon;
 use crate::input::{Input, Inputs};
+use crate::mend;
 
 /// How long services are waited for; a little less than what the service manager gives to the daemon.
 const PATIENCE_MS: Millis = 105_000;
@@ -29,7 +30,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// By what the daemon before has left.
-    pub(crate) fn find(host: &HostDir) -> Self {
+    pub(crate) fn find(host: &HostDir, warnings: &mut Vec<String>) -> Self {
         let before: Option<DaemonRecord> = record::read(&host.daemon_record()).ok().flatten();
         let boot = os::host::boot_id().ok();
         let began_ms = before.map_or(0, |before| {
@@ -38,7 +39,10 @@ impl Session {
             if is_new { wall_ms() } else { before.session_began_ms }
         });
         let choices = record::read(&host.autostart_record()).unwrap_or_else(|error| {
-            warn!(%error, "which workspaces come back at login cannot be read; all do");
+            let kept = mend::keep_away(&host.autostart_record(), &error);
+            warnings.push(format!(
+                "which workspaces come back at login is forgotten, all do: {kept}; choose anew: pipctl autostart enable --workspace"
+            ));
             None
         });
         Self { began_ms, choices }

@@ -27,7 +27,7 @@ use crate::clock::wall_ms;
 use crate::daemon::{self, Daemon};
 use crate::managed::Managed;
 use crate::session::{self, Session};
-use crate::{reaper, socket};
+use crate::{mend, reaper, socket};
 
 /// Why the daemon cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +126,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         warn!(%source, "orphans will not come to this daemon; their exit codes may stay unknown");
     }
     let managed = Rc::new(Managed::of_this_process());
-    let (hosts, lock, warnings) = take_place(&managed)?;
+    let (hosts, lock, mut warnings) = take_place(&managed)?;
     let Some(host) = hosts.first().cloned() else { return Err(StartError::State("no folder".into())) };
     managed.keep_log(&host);
     displace(&host);
@@ -136,7 +136,8 @@ fn prepare() -> Result<ExitCode, StartError> {
     if let Err(error) = lock.write_owner(&identity) {
         warn!(%error, "the lock does not name its owner");
     }
-    let session = Session::find(&host);
+    let session = Session::find(&host, &mut warnings);
+    keep_goodbye(&host, &mut warnings);
     let goodbye = |goal, session_ended| DaemonRecord {
         goal,
         exe: exe.as_path().into(),
@@ -341,6 +342,19 @@ fn displace(host: &HostDir) {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// A goodbye that cannot be read, or that a newer pipd wrote, is about to be replaced by this daemon's: it is put aside.
+fn keep_goodbye(host: &HostDir, warnings: &mut Vec<String>) {
+    let path = host.daemon_record();
+    if let Err(error) = record::read::<DaemonRecord>(&path)
+        && mend::makes_no_sense(&error)
+    {
+        match record::set_aside(&path) {
+            Ok(aside) => warnings.push(format!("{error}; set aside as {}", aside.display())),
+            Err(rename) => warn!(%error, %rename, "the goodbye of the daemon before is lost"),
         }
     }
 }

@@ -21,8 +21,8 @@ use crate::workspace::Workspace;
 const OURS: [&str; 3] = [record::MARKER, "JUPYTER_TOKEN", "PIPD_STATE_DIR"];
 
 impl Daemon {
-    /// Takes over what lives in this workspace and is in no record.
-    pub(crate) fn adopt_unrecorded(&mut self, id: &Arc<str>, hosts: &[HostDir]) {
+    /// Takes over what lives in this workspace and is in no record. Whether anything did.
+    pub(crate) fn adopt_unrecorded(&mut self, id: &Arc<str>, hosts: &[HostDir]) -> bool {
         let mut names = BTreeSet::new();
         for host in hosts {
             let folder = host.workspace(id).services();
@@ -35,6 +35,7 @@ impl Daemon {
                 Err(error) => self.warnings.push(format!("{}: {error}", folder.display())),
             }
         }
+        let before = self.workspaces.get(id).map_or(0, |known| known.services.len());
         let known = |name: &str| self.workspaces.get(id).is_some_and(|known| known.service(name).is_some());
         names.retain(|name| !known(name));
         for name in names {
@@ -47,12 +48,17 @@ impl Daemon {
                 self.numbers_used.insert(key, RunId(number));
             }
         }
+        let services = |daemon: &Self| daemon.workspaces.get(id).map_or(0, |known| known.services.len());
+        services(self) > before
     }
 
     fn take_unrecorded(&mut self, id: &Arc<str>, name: &Arc<str>, dir: &RunDir) {
         let spec: Option<RunSpec> = record::read(&dir.spec()).ok().flatten();
         let environ: BTreeMap<String, Text> = spec.iter().flat_map(|spec| spec.env.iter().cloned()).collect();
-        let (root, token) = (root_of(id, spec.as_ref()), environ.get("JUPYTER_TOKEN").cloned());
+        // Where the run was begun; where its processes are, when that record is lost as well.
+        let living = || mend::specification(dir, &mend::alive(dir).ok()?);
+        let cwd = spec.as_ref().map(|spec| spec.cwd.clone()).or_else(|| Some(living()?.cwd));
+        let (root, token) = (root_of(id, cwd.as_ref()), environ.get("JUPYTER_TOKEN").cloned());
         let token = match token {
             Some(Text::Utf8(token)) => Some(token),
             _ => crate::environment::new_token().ok(),
@@ -140,8 +146,8 @@ fn specification(name: &str, spec: Option<&RunSpec>) -> ServiceSpec {
 }
 
 /// The workspace's folder: the identifier proves it, and the folder of a run is mostly in it.
-fn root_of(id: &str, spec: Option<&RunSpec>) -> Text {
-    let cwd = spec.map(|spec| spec.cwd.as_path().to_owned()).unwrap_or_default();
+fn root_of(id: &str, cwd: Option<&Text>) -> Text {
+    let cwd = cwd.map(|cwd| cwd.as_path().to_owned()).unwrap_or_default();
     let proven = cwd.ancestors().find(|folder: &&Path| run::layout::workspace_id(folder) == id);
     proven.map_or_else(|| Text::from(id), Text::from)
 }

@@ -155,6 +155,40 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> 
     serde_json::from_slice(body).map(Some).map_err(|error| RecordError::unreadable(path, error.to_string()))
 }
 
+/// What stands between the name of a file that could not be read and the time at which it was put aside.
+pub const ASIDE: &str = ".unreadable-";
+
+/// Puts a file that cannot be read aside, under its own name with a time behind it: never deleted, and in nobody's way.
+///
+/// # Errors
+/// When it cannot be renamed; it then lies where it was.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!("{ASIDE}{}", at.as_millis()));
+    // Two within one millisecond are two all the same.
+    let mut aside = PathBuf::from(&name);
+    for more in 1.. {
+        if !aside.exists() {
+            break;
+        }
+        let mut next = name.clone();
+        next.push(format!(".{more}"));
+        aside = next.into();
+    }
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// What was put aside in this folder, by name.
+pub fn put_aside(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let aside = entries.filter(|entry| entry.file_name().to_string_lossy().contains(ASIDE));
+    let mut found: Vec<PathBuf> = aside.map(|entry| entry.path()).collect();
+    found.sort();
+    found
+}
+
 /// `spec.json`: all a shim needs to know. Written before anything is spawned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSpec {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 use run::workspace::WorkspaceRecord;
@@ -27,6 +27,7 @@ impl Check for State {
         let mut found = Vec::new();
         for host in locations.hosts() {
             found.extend(self.folder(host.path()));
+            found.extend(aside(self, host.path()));
             let workspaces = fs::read_dir(host.workspaces()).into_iter().flatten().flatten();
             for entry in workspaces {
                 let Some(id) = entry.file_name().into_string().ok() else { continue };
@@ -36,6 +37,13 @@ impl Check for State {
                     found.push(Finding::new(self, Level::Problem, error.to_string()).mend(mend));
                 }
                 found.extend(aside(self, host.workspace(&id).path()));
+                let services = fs::read_dir(host.workspace(&id).services()).into_iter().flatten().flatten();
+                for name in services.filter_map(|entry| entry.file_name().into_string().ok()) {
+                    let service = host.workspace(&id).service(&name);
+                    for run in service.run_numbers().unwrap_or_default() {
+                        found.extend(aside(self, service.run(run).path()));
+                    }
+                }
             }
         }
         for warning in context.snapshot().iter().flat_map(|snapshot| &snapshot.warnings) {
@@ -73,14 +81,9 @@ impl State {
 
 /// Records that a daemon could not read and put aside.
 fn aside(check: &State, folder: &Path) -> Vec<Finding> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name().to_string_lossy().contains(".unreadable-"))
-        .map(|entry| {
-            let path = entry.path();
-            let text =
-                format!("{} was unreadable and is set aside; what lived was taken over", path.display());
-            Finding::new(check, Level::Note, text).mend(format!("rm {}", path.display()))
-        })
-        .collect()
+    let said = |path: &PathBuf| {
+        let text = format!("{} was unreadable and is set aside; what lived was taken over", path.display());
+        Finding::new(check, Level::Note, text).mend(format!("rm {}", path.display()))
+    };
+    run::record::put_aside(folder).iter().map(said).collect()
 }

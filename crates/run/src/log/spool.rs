@@ -111,6 +111,7 @@ impl Spool {
     /// # Errors
     /// When a new one cannot be made.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut begun = std::fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() > 0);
         if let Ok(mapping) = SharedMapping::open(path)
             && mapping.bytes().len() == SPOOL_BYTES
         {
@@ -118,6 +119,12 @@ impl Spool {
             if spool.get(word::MAGIC) == MAGIC && spool.is_sound() {
                 return Ok(spool);
             }
+            // Made and not begun: whoever made it died in that instant.
+            begun = spool.get(word::MAGIC) != 0;
+        }
+        // Another length, or numbers that cannot be: a disk lied. Whoever knows better may find lines in it.
+        if begun {
+            let _ = crate::record::set_aside(path);
         }
         let mut spool = Self::new(Memory::Shared(SharedMapping::create(path, SPOOL_BYTES)?));
         spool.set(word::MAGIC, MAGIC);
