@@ -8,6 +8,8 @@
 mod child;
 mod client;
 mod config;
+mod damage;
+mod history;
 mod kills;
 mod machine;
 mod points;

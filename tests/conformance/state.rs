@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use run::layout::{HostDir, workspace_id};
-use testkit::{SHORT, Sandbox, alive, sandbox, until};
+use testkit::{SHORT, Sandbox, alive, resume, sandbox, suspend, until};
 use wire::Phase;
 
 use crate::world::{Chance, births, pair, serves_once, setting, try_service};
@@ -49,8 +49,12 @@ fn case_24_a_damaged_file_forgets_nothing_and_doubles_nothing() {
             damaged[at] ^= 1 << chance.below(8);
             format!("{} with a flipped bit in byte {at}", file.display())
         };
+        // Frozen until it is done: the next daemon must not have written its own by then.
+        let shims = [workspace.service("web").shim_pid.unwrap(), workspace.service("keep").shim_pid.unwrap()];
+        shims.into_iter().for_each(suspend);
         let daemon = sandbox.kill_daemon();
         std::fs::write(file, &damaged).unwrap();
+        shims.into_iter().for_each(resume);
         until(&format!("another daemon, {what}"), SHORT, || {
             sandbox.try_daemon().is_none_or(|pid| pid != daemon) && try_service(&workspace, "web").is_some()
         });
