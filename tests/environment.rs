@@ -322,3 +322,22 @@ fn what_direnv_loads_is_captured_and_taken_over_anew() {
     workspace.pipctl(&["restart"]).ok();
     assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("second"));
 }
+
+#[test]
+fn files_of_a_service_get_the_permissions_of_the_shell_it_was_started_in() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("masks");
+    for (umask, expected) in [("027", 0o640), ("002", 0o664)] {
+        let name = format!("made-{umask}");
+        workspace.config(&format!(
+            "[services.{name}]\ncommand = [\"/bin/sh\", \"-c\", \"umask > seen; : > {name}; exec sleep 1000\"]\n"
+        ));
+        let mut command = workspace.command("/bin/sh");
+        command.arg("-c").arg(format!("umask {umask}; exec \"$0\" start {name}"));
+        command.arg(sandbox.program());
+        assert!(command.status().unwrap().success());
+        until("the service to have made its file", SHORT, || workspace.path(&name).exists());
+        let mode = std::fs::metadata(workspace.path(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "umask {umask}: the service's is {}", workspace.read("seen"));
+    }
+}

@@ -46,6 +46,7 @@ fn main() {
             stderr: null.as_fd(),
             keep: &[null.as_fd()],
             rlimit_nofile: None,
+            umask: None,
         };
         let pending = spawn::fork_waiting(program).unwrap();
         let identity = ProcessIdentity::of(pending.pid()).unwrap().unwrap();

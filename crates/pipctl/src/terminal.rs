@@ -19,12 +19,23 @@ pub struct Surroundings {
     pub home: Option<PathBuf>,
     /// Runs as root.
     pub is_root: bool,
+    /// The permissions that files made here do not get.
+    pub umask: Option<u32>,
     /// Where daemons are looked for; found out on first use when absent.
     pub locations: Option<Locations>,
     /// A person reads standard error and can answer on standard input.
     pub interactive: bool,
     /// Ctrl-C is caught while a verb waits. Off in tests: it concerns the whole process.
     pub catch_interrupts: bool,
+}
+
+/// The umask of this process. It can only be read by setting it: before there is a second thread.
+#[allow(clippy::useless_conversion, reason = "the number is smaller on macOS")]
+fn umask() -> u32 {
+    use nix::sys::stat::{Mode, umask};
+    let mask = umask(Mode::from_bits_truncate(0o077));
+    umask(mask);
+    mask.bits().into()
 }
 
 impl Surroundings {
@@ -45,6 +56,7 @@ impl Surroundings {
             env: std::env::vars_os().collect(),
             home: os::paths::home(),
             is_root: nix::unistd::Uid::effective().is_root(),
+            umask: Some(umask()),
             locations: None,
             interactive: std::io::stderr().is_terminal() && std::io::stdin().is_terminal(),
             catch_interrupts: true,

@@ -38,6 +38,7 @@ fn start(state: &OsStr, cwd: OsString) {
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         home: None,
         is_root: false,
+        umask: None,
         locations: Some(Locations::at(vec![HostDir::new(Path::new(state), "0123456789ab")])),
         interactive: false,
         catch_interrupts: true,

@@ -44,6 +44,7 @@ impl Place {
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             home: None,
             is_root: false,
+            umask: None,
             locations: Some(locations),
             interactive: false,
             catch_interrupts: false,

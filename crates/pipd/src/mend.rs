@@ -85,6 +85,7 @@ pub(crate) fn specification(dir: &RunDir, living: &[Marked]) -> Option<RunSpec> 
         // Not known; ending what a person detached would be the worse mistake.
         spare_terminals: true,
         nofile: None,
+        umask: None,
         adopted: false,
         token: None,
         at_ms: wall_ms(),

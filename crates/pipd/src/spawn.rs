@@ -374,6 +374,7 @@ fn furnish(
         port: plan.port,
         spare_terminals: plan.jupyter,
         nofile: plan.nofile,
+        umask: plan.environment.umask(),
         adopted: plan.adopted,
         token: plan.token.clone(),
         at_ms: wall_ms(),

@@ -57,6 +57,12 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// The umask of the shell the environment is from, where it was told.
+    pub fn umask(&self) -> Option<u32> {
+        let Text::Utf8(octal) = self.captured.get(wire::UMASK)? else { return None };
+        u32::from_str_radix(octal, 8).ok().filter(|mask| *mask <= 0o777)
+    }
+
     /// The whole of it. Reads files; not for the loop.
     ///
     /// # Errors
@@ -79,6 +85,7 @@ impl Recipe {
         if let Some(state) = &self.state_dir {
             environment.insert("PIPD_STATE_DIR".into(), state.clone());
         }
+        environment.remove(wire::UMASK);
         environment.insert(crate::record::MARKER.into(), self.marker.as_str().into());
         Ok(environment.into_iter().collect())
     }

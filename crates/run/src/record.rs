@@ -225,6 +225,9 @@ pub struct RunSpec {
     /// Limits on open files to give the service, soft and hard; those of the shim when absent.
     #[serde(default)]
     pub nofile: Option<(u64, u64)>,
+    /// The permissions that files the service makes do not get, as in the caller's shell; the usual 022 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
     /// The process was started by hand and is no child of a shim: it has no marker and its output goes elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,

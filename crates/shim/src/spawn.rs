@@ -22,6 +22,9 @@ use crate::note::Note;
 use crate::output::{Output, Pipes};
 use crate::serve::Shim;
 
+/// For a run whose caller did not tell: ours hides everything from others, which is not for a service's files.
+const USUAL_UMASK: u32 = 0o022;
+
 /// Why there is no process.
 enum Failure {
     /// The service's own: a wrong path, a missing interpreter.
@@ -90,6 +93,7 @@ fn spawn(beginning: &Beginning, pipes: &Pipes) -> Result<MainProcess, Failure> {
         // The service holds read ends itself: its pipes have a reader as long as it lives, whoever dies.
         keep: &[pipes.out.as_fd(), pipes.err.as_fd()],
         rlimit_nofile: spec.nofile,
+        umask: Some(spec.umask.unwrap_or(USUAL_UMASK)),
     })
     .map_err(|error| failed(&error, "fork", spec, &path))?;
     let machine = |error: io::Error| failed_on_machine(&error, "the process cannot be recorded");

@@ -27,7 +27,7 @@ pub use request::{
 };
 pub use spec::{
     Absent, DependSpec, ExternalPolicy, Kind, LogSpec, Place, PortSpec, ReadyCheck, ReadySpec, RestartPolicy,
-    RestartSpec, ServiceSpec, Signal, StopSpec, StopStep, StopTarget, WorkspaceSpec,
+    RestartSpec, ServiceSpec, Signal, StopSpec, StopStep, StopTarget, UMASK, WorkspaceSpec,
 };
 pub use text::Text;
 pub use view::{

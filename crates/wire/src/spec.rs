@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Text;
 
+/// Under this name the caller's umask, in octal digits, travels with the environment that is captured. No variable of
+/// this name reaches a service.
+pub const UMASK: &str = "PIPD_UMASK";
+
 /// A workspace as found by the client: its folder, its services and the caller's environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceSpec {

@@ -15,12 +15,20 @@ pub struct Caller {
     pub home: Option<PathBuf>,
     /// Effective user is root: JupyterLab then needs to be told that this is meant.
     pub is_root: bool,
+    /// The permissions that new files do not get, where it is known.
+    pub umask: Option<u32>,
 }
 
 impl Caller {
     /// This process. Home and user are the caller's business: asking for them needs the operating system.
     pub fn from_process(home: Option<PathBuf>, is_root: bool) -> io::Result<Self> {
-        Ok(Self { cwd: std::env::current_dir()?, env: std::env::vars_os().collect(), home, is_root })
+        Ok(Self {
+            cwd: std::env::current_dir()?,
+            env: std::env::vars_os().collect(),
+            home,
+            is_root,
+            umask: None,
+        })
     }
 
     /// The value of a variable; an empty one counts as unset. The last one wins, as in a shell.

@@ -92,18 +92,16 @@ const fn of(names: &'static str, of: &'static str) -> Pattern {
     Pattern { names, of }
 }
 
-/// The environment a service is to inherit. Values are kept byte by byte; variables whose *name* is not UTF-8
+/// The environment a service is to inherit, with the umask its files are to be made with. Values are kept byte by byte; variables whose *name* is not UTF-8
 /// cannot travel and are left out; [`load`](crate::load) warns of them.
 pub fn captured_env(caller: &Caller) -> BTreeMap<String, Text> {
     let kept = |name: &str| !name.is_empty() && !LEFT_BEHIND.iter().any(|pattern| pattern.matches(name));
-    caller
-        .env
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = name.to_str().filter(|name| kept(name))?;
-            Some((name.to_owned(), Text::from(value.clone())))
-        })
-        .collect()
+    let variables = caller.env.iter().filter_map(|(name, value)| {
+        let name = name.to_str().filter(|name| kept(name))?;
+        Some((name.to_owned(), Text::from(value.clone())))
+    });
+    let umask = caller.umask.map(|mask| (wire::UMASK.to_owned(), Text::from(format!("{mask:03o}"))));
+    variables.chain(umask).collect()
 }
 
 /// Variables that could not be taken along, for the warning.

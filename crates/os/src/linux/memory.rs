@@ -1,27 +1,14 @@
-//! /proc/meminfo, memory cgroups of both versions.
+//! Pressure, memory cgroups of both versions.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::memory::{Group, Machine};
+use crate::memory::Group;
 
 pub(crate) use super::rest::{rest, share_one_heap};
 
-pub(crate) fn machine() -> io::Result<Machine> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
-    };
-    match (field("MemTotal:"), field("MemAvailable:")) {
-        (Some(total), Some(available)) => Ok(Machine { total, available, stalled: stalled() }),
-        _ => Err(io::Error::other("/proc/meminfo makes no sense")),
-    }
-}
-
 /// `some avg10=1.53 avg60=…`
-fn stalled() -> Option<u32> {
+pub(crate) fn stalled() -> Option<u32> {
     let text = fs::read_to_string("/proc/pressure/memory").ok()?;
     let average = text.lines().find_map(|line| line.strip_prefix("some avg10="))?;
     average.split(['.', ' ']).next()?.parse().ok()

@@ -1,20 +1,15 @@
-//! Questions to the kernel by sysctl. The system compresses and drops what is idle by itself; there is nothing to say
+//! The system compresses and drops what is idle by itself; there is nothing to say
 //! about that.
 
-use std::io;
-
-use super::sysctl;
-use crate::memory::{Group, Machine};
+use crate::memory::Group;
 
 pub(crate) fn rest() {}
 
 pub(crate) fn share_one_heap() {}
 
-pub(crate) fn machine() -> io::Result<Machine> {
-    let total = sysctl::number(c"hw.memsize")?;
-    // The share that is free or could be freed, in percent: what the system's own pressure warnings go by.
-    let level = sysctl::number(c"kern.memorystatus_level")?.min(100);
-    Ok(Machine { total, available: total / 100 * level, stalled: None })
+/// The system does not tell.
+pub(crate) fn stalled() -> Option<u32> {
+    None
 }
 
 /// There are none on this system.

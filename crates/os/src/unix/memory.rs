@@ -30,7 +30,13 @@ pub struct Group {
 /// # Errors
 /// What the system says.
 pub fn machine() -> io::Result<Machine> {
-    sys::memory::machine()
+    let mut system = sysinfo::System::new().map_err(io::Error::other)?;
+    system.refresh_memory_specifics(sysinfo::MemoryRefreshKind::nothing().with_ram());
+    let (total, available) = (system.total_memory(), system.available_memory());
+    if total == 0 {
+        return Err(io::Error::other("the system does not tell how much memory it has"));
+    }
+    Ok(Machine { total, available, stalled: sys::memory::stalled() })
 }
 
 /// Of the groups with a limit that a process is in, the one with the least left; `None` when there is none.

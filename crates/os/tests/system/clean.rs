@@ -108,6 +108,7 @@ fn standard_descriptors_may_be_crossed() {
             stderr: stdout.as_fd(),
             keep: &[],
             rlimit_nofile: None,
+            umask: None,
         };
         let pending = spawn::fork_waiting(program).unwrap();
         let pid = pending.pid();

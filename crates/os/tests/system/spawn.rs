@@ -34,6 +34,7 @@ pub(crate) fn run(
         stderr: output.as_fd(),
         keep: &[],
         rlimit_nofile: None,
+        umask: None,
     })
     .unwrap();
     let pid = pending.pid();
@@ -55,6 +56,7 @@ pub(crate) fn sleeper<'a>(null: &'a File, argv: &'a [OsString], keep: &'a [Borro
         stderr: null.as_fd(),
         keep,
         rlimit_nofile: None,
+        umask: None,
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn caller(surroundings: &Surroundings) -> Caller {
         env: surroundings.env.clone(),
         home: surroundings.home.clone(),
         is_root: surroundings.is_root,
+        umask: surroundings.umask,
     }
 }
 

@@ -92,6 +92,7 @@ pub fn command(argv: &[&str]) -> Run {
         port: None,
         spare_terminals: false,
         nofile: None,
+        umask: None,
         adopted: false,
         token: None,
         at_ms: 0,

@@ -160,6 +160,9 @@ fn prepare(plan: &Plan) -> Result<(), Step> {
         if let Some(limit) = &plan.limit {
             ok(libc::setrlimit(libc::RLIMIT_NOFILE, limit), Step::Limits)?;
         }
+        if let Some(mask) = plan.umask {
+            libc::umask(mask);
+        }
         if let Some(folder) = &plan.cwd {
             ok(libc::chdir(folder.as_ptr()), Step::Folder)?;
         }

@@ -48,6 +48,8 @@ pub struct Program<'a> {
     pub keep: &'a [BorrowedFd<'a>],
     /// Soft and hard descriptor limit to give back (see `limits`); `None` leaves ours.
     pub rlimit_nofile: Option<(u64, u64)>,
+    /// The permissions new files do not get; `None` leaves ours.
+    pub umask: Option<u32>,
 }
 
 /// Why a child did not become the program.
@@ -130,6 +132,7 @@ pub fn fork_waiting(program: Program<'_>) -> io::Result<Pending> {
     plan.cwd(program.cwd)?;
     plan.descriptors(None, &[(program.stdout, 1), (program.stderr, 2)])?;
     plan.keep(program.keep, program.rlimit_nofile)?;
+    plan.umask = program.umask.and_then(|mask| libc::mode_t::try_from(mask).ok());
     let (pid, channel) = fork(&plan, child::Life::Waiting)?;
     // Both sides do it, so that neither can be too early.
     let _ = nix::unistd::setpgid(Pid::from_raw(pid), Pid::from_raw(pid));

@@ -34,6 +34,7 @@ pub(super) struct Plan {
     pub(super) kept: Vec<RawFd>,
     pub(super) keep_from: RawFd,
     pub(super) limit: Option<libc::rlimit>,
+    pub(super) umask: Option<libc::mode_t>,
     /// Numbers from here on are no target.
     above: RawFd,
     /// Copies made for `moves`, open until the fork is done.
@@ -57,6 +58,7 @@ impl Plan {
             kept: Vec::new(),
             keep_from: KEEP_FROM,
             limit: None,
+            umask: None,
             above: 3,
             copies: Vec::new(),
         })
