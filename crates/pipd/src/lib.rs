@@ -38,6 +38,7 @@ mod service;
 mod services;
 mod session;
 mod shim_link;
+mod shortage;
 mod snapshot;
 mod socket;
 mod spawn;

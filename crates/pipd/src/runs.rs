@@ -121,11 +121,8 @@ impl Daemon {
                 });
                 if let Some(service) = self.service_mut(key) {
                     service.live = None;
-                    service.obstacle = Some(Obstacle {
-                        detail: message,
-                        hint: Some("it is tried again by itself as soon as the machine allows".into()),
-                        ..Obstacle::default()
-                    });
+                    service.obstacle =
+                        Some(crate::shortage::obstacle(message, Some(nix::errno::Errno::from_raw(errno))));
                 }
                 self.step(key, Event::Blocked { run, why: lifecycle::Block::Machine });
             }

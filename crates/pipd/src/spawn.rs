@@ -229,6 +229,7 @@ impl Daemon {
 }
 
 fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
+    crate::shortage::room_for_a_run().map_err(|error| machine(&error, "there is no room for another run"))?;
     if let Some(absent) = plan.absent.iter().find(|absent| !is_there(absent)) {
         let (detail, hint) = (absent.detail.clone(), absent.hint.clone());
         let obstacle = Obstacle { detail, hint, ..Obstacle::default() };
@@ -307,14 +308,7 @@ pub(crate) fn make_adopted(mut plan: Plan, external: &External) -> Result<Spawne
 }
 
 fn machine(error: &io::Error, what: &str) -> SpawnFailure {
-    SpawnFailure {
-        block: Block::Machine,
-        obstacle: Box::new(Obstacle {
-            detail: format!("{what}: {error}"),
-            hint: Some("it is tried again by itself as soon as the machine allows".into()),
-            ..Obstacle::default()
-        }),
-    }
+    SpawnFailure { block: Block::Machine, obstacle: Box::new(crate::shortage::of(what, error)) }
 }
 
 /// The run's folder, its lock and its FIFOs, and the specification last.

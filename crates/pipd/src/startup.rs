@@ -29,6 +29,9 @@ use crate::managed::Managed;
 use crate::session::{self, Session};
 use crate::{mend, reaper, socket};
 
+/// No daemon lives so long.
+const FOR_EVER: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 86_400);
+
 /// Why the daemon cannot serve.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
@@ -161,8 +164,9 @@ fn prepare() -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
-        // Warm through a series of restarts; gone, with its memory, when nothing happens.
-        .thread_keep_alive(std::time::Duration::from_secs(5))
+        // They stay: where no thread can be started any more, one that is there takes the work, and without one the
+        // daemon would end.
+        .thread_keep_alive(FOR_EVER)
         .thread_stack_size(256 << 10)
         .build()
         .map_err(failed("runtime"))?;
@@ -175,6 +179,8 @@ fn prepare() -> Result<ExitCode, StartError> {
         daemon.adopt(&session);
         let shared = Rc::new(RefCell::new(daemon));
         shared.borrow_mut().own = Rc::downgrade(&shared);
+        // The first of the helpers, while there may be one.
+        drop(tokio::task::spawn_blocking(|| ()));
         let _ = os::failpoint!("daemon.adopted");
         let listener = listen(&host.socket()).map_err(failed("socket"))?;
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;

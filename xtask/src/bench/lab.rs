@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use super::measure::until;
 use crate::build;
 
+/// An ordinary user's number, where this one is root.
+const ORDINARY: u32 = 65_534;
+
 /// The programs, copied where every user may run them.
 pub(crate) struct Programs {
     folder: PathBuf,
@@ -80,6 +83,11 @@ pub(crate) struct Stamp {
 impl<'a> Lab<'a> {
     pub(crate) fn new(programs: &'a Programs) -> Result<Self> {
         Self::of_user(programs, None)
+    }
+
+    /// As an ordinary user, also where this one is root.
+    pub(crate) fn of_ordinary_user(programs: &'a Programs) -> Result<Self> {
+        Self::of_user(programs, std::fs::read_dir("/root").is_ok().then_some(ORDINARY))
     }
 
     /// As another user, where this one is root.

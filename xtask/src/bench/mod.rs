@@ -3,6 +3,7 @@
 mod cold;
 mod idle;
 mod lab;
+mod limits;
 mod login;
 mod logs;
 mod measure;
@@ -60,13 +61,14 @@ impl Row {
 
 type Bench = fn(&Programs) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("idle", idle::run),
     ("restart", restart::run),
     ("status", status::run),
     ("cold", cold::run),
     ("login", login::run),
     ("scale", scale::run),
+    ("limits", limits::run),
     ("logs", logs::run),
     ("start", start::run),
 ];

@@ -10,11 +10,9 @@ use super::lab::{Lab, Programs};
 use super::measure::{median, milliseconds, until};
 
 const SERVICES: usize = 1_000;
-/// An ordinary user's numbers, where this one is root.
-const ORDINARY: u32 = 65_534;
 
 pub(crate) fn run(programs: &Programs) -> Result<Vec<Row>> {
-    let (running, status) = measure(programs, SERVICES, None)?;
+    let (running, status) = measure(Lab::new(programs)?, SERVICES)?;
     let mut rows = vec![
         Row::at_most("1,000 services running", running, "s", 3.0, "≤ 3"),
         Row::at_most("… status there", status, "ms", 10.0, "≤ 10"),
@@ -22,7 +20,7 @@ pub(crate) fn run(programs: &Programs) -> Result<Vec<Row>> {
     if std::fs::read_dir("/root").is_ok() {
         for count in [250, 500, SERVICES, 2 * SERVICES] {
             let name = format!("{count} services as an ordinary user");
-            match measure(programs, count, Some(ORDINARY)) {
+            match Lab::of_ordinary_user(programs).and_then(|lab| measure(lab, count)) {
                 Ok((running, status)) => {
                     rows.push(Row::plain(name, format!("{running:.2} s, status {status:.1} ms")));
                 }
@@ -36,8 +34,8 @@ pub(crate) fn run(programs: &Programs) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn measure(programs: &Programs, count: usize, user: Option<u32>) -> Result<(f64, f64)> {
-    let lab = Lab::of_user(programs, user)?;
+fn measure(lab: Lab, count: usize) -> Result<(f64, f64)> {
+    let programs = lab.programs;
     let services: String =
         (0..count).map(|number| lab.service(&format!("s{number}"), "wait", "", "ready = \"none\"")).collect();
     lab.config(&services)?;

@@ -16,8 +16,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use crate::limits::Watching;
+use crate::limits::{Limit, Watching};
 
 /// A pipe whose ends are closed on exec: read end, write end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -37,6 +38,22 @@ pub(crate) fn allocate(file: &File, len: usize) -> io::Result<bool> {
 /// The most descriptors a process may have, where that is less than its hard limit says.
 pub(crate) fn most_descriptors() -> Option<u64> {
     None
+}
+
+/// The limit on processes and threads of this user; `None` where there is none.
+pub(crate) fn process_limit() -> io::Result<Option<(u64, u64)>> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NPROC)?;
+    Ok((soft != RLIM_INFINITY).then_some((soft, hard)))
+}
+
+/// `prlimit` of util-linux, for this process.
+#[expect(clippy::unnecessary_wraps, reason = "other systems have no such command")]
+pub(crate) fn raise(limit: Limit, most: u64) -> Option<String> {
+    let name = match limit {
+        Limit::Files => "nofile",
+        Limit::Processes => "nproc",
+    };
+    Some(format!("prlimit --pid {} --{name}={most}:{most}", std::process::id()))
 }
 
 /// inotify: its limits, and the instances of processes that may be looked into.

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::limits::Watching;
+use crate::limits::{Limit, Watching};
 
 /// What the header `sys/syslimits.h` calls `OPEN_MAX`: `setrlimit` refuses more, even under an infinite hard limit.
 const OPEN_MAX: u64 = 10_240;
@@ -45,6 +45,16 @@ pub(crate) fn allocate(_file: &File, _len: usize) -> io::Result<bool> {
 /// The most descriptors a process may have, where that is less than its hard limit says.
 pub(crate) fn most_descriptors() -> Option<u64> {
     Some(OPEN_MAX)
+}
+
+/// nix does not offer this limit here, and the system has another one (`kern.maxprocperuid`) below it.
+pub(crate) fn process_limit() -> io::Result<Option<(u64, u64)>> {
+    Ok(None)
+}
+
+/// Nobody raises the limits of another process here.
+pub(crate) fn raise(_limit: Limit, _most: u64) -> Option<String> {
+    None
 }
 
 /// kqueue counts descriptors, which have their own limit.

@@ -1,6 +1,7 @@
-//! The limits on open descriptors and watched files.
+//! The limits on open descriptors, processes and watched files.
 
 use std::io;
+use std::os::fd::AsRawFd;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -27,6 +28,46 @@ pub fn raise_nofile() -> io::Result<(u64, u64)> {
 /// What the system says.
 pub fn nofile() -> io::Result<(u64, u64)> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?)
+}
+
+/// Soft and hard limit on the processes and threads of this user, as this process has them; `None` where there is
+/// none or it cannot be asked for.
+///
+/// # Errors
+/// What the system says.
+pub fn processes() -> io::Result<Option<(u64, u64)>> {
+    sys::process_limit()
+}
+
+/// Whether so many descriptors could be opened now. Nothing stays open.
+#[must_use]
+pub fn can_open(count: u64) -> bool {
+    let Ok(first) = std::fs::File::open("/dev/null") else { return false };
+    // Descriptors are given lowest first: where one far below the limit is free, so are those above it. Near the
+    // limit there may be holes, and they are counted by filling them.
+    let lowest = u64::try_from(first.as_raw_fd()).unwrap_or_default();
+    if nofile().is_ok_and(|(soft, _)| lowest.saturating_add(count.saturating_mul(4)) < soft) {
+        return true;
+    }
+    let mut others = Vec::new();
+    (1..count).all(|_| first.try_clone().map(|other| others.push(other)).is_ok())
+}
+
+/// The limits of a process that can be raised while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Open descriptors.
+    Files,
+    /// Processes and threads of its user.
+    Processes,
+}
+
+/// What to type to double a limit of this process, as long as it lives; `None` where the system has no such command.
+#[must_use]
+pub fn raise(limit: Limit, (soft, hard): (u64, u64)) -> Option<String> {
+    // Whoever may go up to the hard limit needs nobody's help.
+    let (program, most) = if soft < hard { ("", hard) } else { ("sudo ", hard.saturating_mul(2)) };
+    sys::raise(limit, most).map(|command| format!("{program}{command}"))
 }
 
 /// How many files may be watched for changes, and how much of that this user has used up.
