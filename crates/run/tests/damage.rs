@@ -38,6 +38,7 @@ fn spec() -> RunSpec {
         port: Some(8888),
         spare_terminals: true,
         nofile: Some((1024, 4096)),
+        umask: None,
         adopted: false,
         token: None,
         at_ms: 1,
