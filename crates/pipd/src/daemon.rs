@@ -303,9 +303,19 @@ const BATCH: usize = 256;
 /// After this time without anything to do, memory is given back; longer than helper threads are kept.
 const REST_AFTER: Duration = Duration::from_secs(7);
 
+/// At that time; never, when there is none. A millisecond late rather than a turn early.
+async fn reached(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at + Duration::from_millis(1)).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Runs until the daemon is to end.
 pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Input>) {
-    let mut rested = false;
+    // When memory is given back next; not again before something has happened.
+    let soon = || Some(tokio::time::Instant::now() + REST_AFTER);
+    let mut rest_at = soon();
     loop {
         let (deadline, clock) = {
             let daemon = daemon.borrow();
@@ -313,27 +323,25 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
         };
         let input = match deadline {
             Some(at) if at <= clock.now() => inputs.try_recv().ok(),
-            Some(at) => tokio::select! {
+            due => tokio::select! {
                 biased;
                 input = inputs.recv() => input,
-                // A millisecond late rather than a turn early.
-                () = tokio::time::sleep_until(clock.instant(at) + Duration::from_millis(1)) => None,
-            },
-            None if rested => inputs.recv().await,
-            None => tokio::select! {
-                biased;
-                input = inputs.recv() => input,
-                () = tokio::time::sleep(REST_AFTER) => {
+                () = reached(due.map(|at| clock.instant(at))) => None,
+                () = reached(rest_at) => {
                     daemon.borrow_mut().published = None;
                     os::memory::rest();
-                    rested = true;
+                    rest_at = None;
                     continue;
                 }
             },
         };
-        rested &= matches!(input, None | Some(Input::LivenessDue));
+        let happened = !matches!(input, None | Some(Input::LivenessDue));
         {
             let mut daemon = daemon.borrow_mut();
+            // Readers do not come this way; what they were shown tells of them.
+            if happened || (rest_at.is_none() && daemon.published.is_some()) {
+                rest_at = soon();
+            }
             // What has been reported counts before what time alone would conclude: after a suspend both wait here.
             let waiting = std::iter::from_fn(|| inputs.try_recv().ok()).take(BATCH);
             for input in input.into_iter().chain(waiting) {
