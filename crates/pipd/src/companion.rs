@@ -151,7 +151,13 @@ impl Daemon {
 }
 
 fn made_from(service: &crate::service::Service) -> Sources {
-    Sources { files: sources(service), folder: Some(service.spec.cwd.as_path().to_owned()), good_at: None }
+    let started_ms = service.live.as_ref().and_then(|live| u64::try_from(live.started_ms?).ok());
+    Sources {
+        files: sources(service),
+        folder: Some(service.spec.cwd.as_path().to_owned()),
+        begun_at: started_ms.map(|at| SystemTime::UNIX_EPOCH + Duration::from_millis(at)),
+        good_at: None,
+    }
 }
 
 fn sources(service: &crate::service::Service) -> Vec<PathBuf> {

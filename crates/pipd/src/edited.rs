@@ -25,6 +25,8 @@ pub(crate) struct Sources {
     pub(crate) files: Vec<PathBuf>,
     /// The folder it runs in, of which every Python file may be one.
     pub(crate) folder: Option<PathBuf>,
+    /// When the run began: what was saved before is what it was made from.
+    pub(crate) begun_at: Option<SystemTime>,
     /// When they were last known to work.
     pub(crate) good_at: Option<SystemTime>,
 }
@@ -33,8 +35,9 @@ impl Sources {
     /// Whether one was saved or removed shortly before `moment`, or since. Reads folders: not for the loop.
     pub(crate) fn were_edited_about(&self, moment: SystemTime) -> bool {
         let begin = |at: SystemTime, before| at.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH);
-        let since =
-            begin(moment, BEFORE).max(self.good_at.map_or(SystemTime::UNIX_EPOCH, |at| begin(at, LOADING)));
+        let since = begin(moment, BEFORE)
+            .max(self.begun_at.unwrap_or(SystemTime::UNIX_EPOCH))
+            .max(self.good_at.map_or(SystemTime::UNIX_EPOCH, |at| begin(at, LOADING)));
         self.files.iter().any(|file| is_newer(file, since) || is_gone(file, since))
             || self.folder.as_deref().is_some_and(|folder| any_below(folder, since))
     }
@@ -92,8 +95,11 @@ mod tests {
         let hidden = old(".venv/lib/x.py");
         let folder = std::fs::File::open(place.path()).unwrap();
         folder.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        let sources =
-            Sources { files: vec![known.clone()], folder: Some(place.path().to_owned()), good_at: None };
+        let sources = Sources {
+            files: vec![known.clone()],
+            folder: Some(place.path().to_owned()),
+            ..Sources::default()
+        };
         let now = SystemTime::now();
         assert!(!sources.were_edited_about(now));
         let touch = |path: &Path| std::fs::File::open(path).unwrap().set_modified(now).unwrap();
@@ -108,6 +114,9 @@ mod tests {
             !good(now + Duration::from_secs(3)).were_edited_about(now),
             "it has answered with that edit in it"
         );
+        let begun = |at| Sources { begun_at: Some(at), ..good(now) };
+        assert!(!begun(now).were_edited_about(now), "the run was made from it");
+        assert!(begun(now - Duration::from_secs(1)).were_edited_about(now));
         std::fs::remove_file(&below).unwrap();
         std::fs::remove_file(&known).unwrap();
         assert!(sources.were_edited_about(now), "removed");
