@@ -11,6 +11,9 @@ use wire::{Phase, ServiceView};
 /// What the daemon is started with, soft and hard.
 const GIVEN: (u64, u64) = (48, 96);
 const SERVICES: usize = 24;
+/// What the daemon keeps for others, and what a run costs it.
+const KEPT: u64 = 24;
+const EACH: u64 = 3;
 
 /// Soft and hard limit on open files of a process.
 fn open_files(pid: i32) -> (u64, u64) {
@@ -18,6 +21,11 @@ fn open_files(pid: i32) -> (u64, u64) {
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap());
     (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// How many a process has open.
+fn descriptors(pid: i32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() as u64
 }
 
 fn set_soft(pid: i32, soft: u64) {
@@ -30,7 +38,7 @@ fn set_soft(pid: i32, soft: u64) {
 fn look(workspace: &Workspace) -> Option<(Vec<ServiceView>, Vec<ServiceView>)> {
     let status = workspace.pipctl(&["status", "--json"]);
     assert_ne!(status.code, exit::UNREACHABLE, "{status}");
-    assert!(status.took < Duration::from_secs(2), "{status}");
+    assert!(status.took < SHORT, "{status}");
     let snapshot: wire::Snapshot = status.json();
     let services = snapshot.workspaces.into_iter().flat_map(|one| one.services);
     let (running, others): (Vec<_>, Vec<_>) = services
@@ -100,7 +108,6 @@ fn where_descriptors_end_the_rest_waits_and_comes_by_itself() {
     let more = |than: usize| move |running: usize| running > than;
     let (second, took) = settled(&workspace, "more of them", more(first.len() + 1));
     println!("{} ran, then {} after {took:?}", first.len(), second.len());
-    assert!(took < Duration::from_secs(4), "{took:?} after relief");
     still_there(&first, &second);
 
     // A service that is stopped leaves its place to another one. Each is tried every second: nobody else comes.
@@ -112,6 +119,8 @@ fn where_descriptors_end_the_rest_waits_and_comes_by_itself() {
         steady.1.elapsed() > Duration::from_millis(1_500)
     });
     assert!(second.len() < SERVICES);
+    // However many were made at once: the last of them left what is kept for clients, less what it took itself.
+    until("what is kept for clients", SHORT, || descriptors(daemon) <= GIVEN.1 - KEPT + EACH);
     workspace.pipctl(&["stop", &second[0].name]).ok();
     let stopped = second[0].pid.unwrap();
     let begun = Instant::now();
@@ -121,7 +130,6 @@ fn where_descriptors_end_the_rest_waits_and_comes_by_itself() {
         others.filter(|service| second.iter().all(|before| before.name != service.name)).count() > 0
     });
     println!("another one {:?} after a stop", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(4));
     assert!(!alive(stopped));
     still_there(&second[1..], &workspace.status().services);
     assert_eq!(sandbox.daemon(), daemon);

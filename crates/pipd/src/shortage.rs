@@ -1,6 +1,7 @@
 //! What the machine refuses, in words: which limit it is and how to raise it. Never counted against a service.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use os::limits::Limit;
@@ -13,14 +14,38 @@ const KEPT: u64 = 24;
 /// What follows where no command helps, or none is needed.
 const BY_ITSELF: &str = "it is tried again by itself as soon as the machine allows";
 
-/// Whether another run leaves the daemon enough to serve its clients and to ask its services.
+/// What a run costs the daemon as long as it lives: the read ends of its output, and its shim's connection.
+const EACH: u64 = 3;
+
+/// Runs that have been promised room and are being made.
+static BEING_MADE: Mutex<u64> = Mutex::new(0);
+
+/// A promise of room for one run, until that run has what it needs or has failed.
+#[derive(Debug)]
+pub(crate) struct Room(());
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut being_made = BEING_MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        *being_made = being_made.saturating_sub(1);
+    }
+}
+
+/// Room for another run, if that leaves the daemon enough to serve its clients and to ask its services. Runs are made
+/// several at a time: were each to find the same free descriptors, they would together take what is kept, and then a
+/// service that is stopped would leave its place to nobody.
 ///
 /// # Errors
 /// As the system would say it, had the run been made: too many open files.
-pub(crate) fn room_for_a_run() -> io::Result<()> {
+pub(crate) fn room_for_a_run() -> io::Result<Room> {
+    let mut being_made = BEING_MADE.lock().unwrap_or_else(PoisonError::into_inner);
     // Where there are few of them anyway, so many cannot be kept.
     let few = os::limits::nofile().map_or(KEPT, |(soft, _)| soft / 4);
-    if os::limits::can_open(KEPT.min(few)) { Ok(()) } else { Err(Errno::EMFILE.into()) }
+    if !os::limits::can_open(KEPT.min(few) + EACH * *being_made) {
+        return Err(Errno::EMFILE.into());
+    }
+    *being_made += 1;
+    Ok(Room(()))
 }
 
 /// Why there is no run: what was tried, and what the system said.

@@ -229,7 +229,8 @@ impl Daemon {
 }
 
 fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
-    crate::shortage::room_for_a_run().map_err(|error| machine(&error, "there is no room for another run"))?;
+    let _room = crate::shortage::room_for_a_run()
+        .map_err(|error| machine(&error, "there is no room for another run"))?;
     if let Some(absent) = plan.absent.iter().find(|absent| !is_there(absent)) {
         let (detail, hint) = (absent.detail.clone(), absent.hint.clone());
         let obstacle = Obstacle { detail, hint, ..Obstacle::default() };
