@@ -112,8 +112,8 @@ pub(crate) fn usage(process: &ProcessInfo) -> io::Result<Option<Usage>> {
 }
 
 /// What turns the kernel's clock ticks into nanoseconds.
+#[expect(deprecated, reason = "the crate that has it now has nothing else we need")]
 fn time_base() -> (u128, u128) {
-    #[expect(deprecated, reason = "the crate that has it now has nothing else we need")]
     let base = {
         let mut base = libc::mach_timebase_info { numer: 0, denom: 0 };
         // SAFETY: the place lives for the call.
