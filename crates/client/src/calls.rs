@@ -394,7 +394,7 @@ impl Client {
     }
 
     pub(crate) fn read(&self, line: &[u8]) -> Result<Frame, CallError> {
-        wire::decode(line).map_err(|error| CallError::Garbage(error.error.message))
+        wire::decode_answer(line).map_err(|error| CallError::Garbage(error.error.message))
     }
 
     fn keep(&mut self, snapshot: Snapshot) {

@@ -12,9 +12,8 @@ pub(crate) fn snapshot_of(notification: Notification) -> Result<Option<Snapshot>
     if notification.method != "status.changed" {
         return Ok(None); // of a newer daemon
     }
-    serde_json::from_value(notification.params)
-        .map(Some)
-        .map_err(|error| CallError::Garbage(format!("status.changed: {error}")))
+    let snapshot = notification.params.read();
+    snapshot.map(Some).map_err(|error| CallError::Garbage(format!("status.changed: {error}")))
 }
 
 /// The changes after a [`Client::subscribe`]. Ends with the connection.

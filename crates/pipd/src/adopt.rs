@@ -240,7 +240,7 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         replaced_shim: false,
         other_release: None,
         orders,
-        reader: tokio::task::spawn_local(async {}).abort_handle(),
+        reader: crate::tasks::spawn(async {}).abort_handle(),
         stuck: Vec::new(),
         dropped_lines: 0,
         jupyter: None,

@@ -159,10 +159,8 @@ impl Daemon {
         let Some(group) = self.answers.groups.remove(&number) else { return };
         let answer =
             VerbAnswer { services: group.results.into_iter().filter_map(|(_, result)| result).collect() };
-        let value = serde_json::to_value(answer)
-            .map_err(|error| wire::ErrorObject::new(wire::code::INTERNAL, error.to_string()));
         // The client may be gone; the world has changed all the same.
-        let _ = group.reply.send(value);
+        let _ = group.reply.send(written(&answer));
     }
 
     /// The groups of this workspace may have waited for its record.
@@ -203,4 +201,9 @@ impl Daemon {
             self.send_complete(number);
         }
     }
+}
+
+/// An answer as it will stand in its line.
+pub(crate) fn written<T: serde::Serialize>(answer: &T) -> Result<wire::Raw, wire::ErrorObject> {
+    wire::Raw::of(answer).map_err(|error| wire::ErrorObject::new(wire::code::INTERNAL, error.to_string()))
 }

@@ -126,24 +126,24 @@ impl Daemon {
         let task = match job {
             Job::Await(run) => {
                 let target = self.target(key)?;
-                tokio::task::spawn_local(await_ready(target, inputs, key_, run))
+                crate::tasks::spawn(await_ready(target, inputs, key_, run))
             }
             Job::Guard(run) => {
                 let (target, sources) = (self.target(key)?, made_from(service));
                 let found = matches!(service.core.phase(), Phase::Ready { life, .. } if life.before > 0);
-                tokio::task::spawn_local(guard(target, sources, found, inputs, key_, run))
+                crate::tasks::spawn(guard(target, sources, found, inputs, key_, run))
             }
             Job::Revisit(run, was_ready) => {
                 let (target, sources) = (self.target(key)?, made_from(service));
-                tokio::task::spawn_local(revisit(target, sources, was_ready, inputs, key_, run))
+                crate::tasks::spawn(revisit(target, sources, was_ready, inputs, key_, run))
             }
             Job::Port(look, _) => {
                 let (seeker, seen) = (self.seeker(key)?, service.obstacle.clone());
-                tokio::task::spawn_local(watch_port(seeker, look, seen, inputs, key_))
+                crate::tasks::spawn(watch_port(seeker, look, seen, inputs, key_))
             }
             Job::Sources => {
                 let (sources, since) = (sources(service), service.spawned_at);
-                tokio::task::spawn_local(await_change(sources, since, inputs, key_))
+                crate::tasks::spawn(await_change(sources, since, inputs, key_))
             }
         };
         Some(task.abort_handle())
@@ -265,7 +265,7 @@ async fn revisit(target: Target, sources: Sources, was_ready: bool, inputs: Inpu
 /// What it really does, now that it does something.
 async fn tell_facts(target: &Target, members: &BTreeSet<i32>, inputs: &Inputs, key: &Key, run: RunId) {
     let (target, members) = (target.clone(), members.iter().copied().collect::<Vec<_>>());
-    let Ok(facts) = tokio::task::spawn_blocking(move || crate::truth::of(&target, &members)).await else {
+    let Ok(facts) = crate::tasks::blocking(move || crate::truth::of(&target, &members)).await else {
         return;
     };
     let _ = inputs.send(Input::Facts { key: key.clone(), run, facts });
@@ -273,9 +273,7 @@ async fn tell_facts(target: &Target, members: &BTreeSet<i32>, inputs: &Inputs, k
 
 async fn members(target: &Target) -> BTreeSet<i32> {
     let query = target.query.clone();
-    tokio::task::spawn_blocking(move || crate::tree::pids(&query).into_iter().collect())
-        .await
-        .unwrap_or_default()
+    crate::tasks::blocking(move || crate::tree::pids(&query).into_iter().collect()).await.unwrap_or_default()
 }
 
 async fn wait_for_a_death(members: &BTreeSet<i32>) {
@@ -343,7 +341,7 @@ pub(crate) async fn examine(
                 ));
             }
             let (sources, log_dir) = (sources.clone(), target.log_dir.clone());
-            let broken = tokio::task::spawn_blocking(move || {
+            let broken = crate::tasks::blocking(move || {
                 let edited = sources.were_edited_about(died_at);
                 edited.then(|| run::log::last_words(&log_dir, run.0))
             });

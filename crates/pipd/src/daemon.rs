@@ -235,7 +235,7 @@ impl Daemon {
             }
             if let (Phase::Ready { .. }, Some(live)) = (after, &service.live) {
                 let dir = live.dir.clone();
-                tokio::task::spawn_blocking(move || run::record::mark_ready(&dir));
+                crate::tasks::blocking(move || run::record::mark_ready(&dir));
             }
         }
         // What somebody runs by hand is as good for those who need it.

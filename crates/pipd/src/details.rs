@@ -73,7 +73,7 @@ pub(crate) fn watch(daemon: &Shared, client: mpsc::WeakSender<Vec<u8>>) {
         }
     }
     let daemon = Rc::clone(daemon);
-    tokio::task::spawn_local(async move {
+    crate::tasks::spawn(async move {
         loop {
             let keys = {
                 let mut daemon = daemon.borrow_mut();
@@ -126,7 +126,7 @@ pub(crate) async fn look(daemon: &Shared, key: &Key) -> Option<ServiceDetails> {
 
 async fn gather(key: &Key, subject: &Subject, before: Option<&(Instant, ServiceDetails)>) -> ServiceDetails {
     let scope = subject.scope.clone();
-    let processes = tokio::task::spawn_blocking(move || {
+    let processes = crate::tasks::blocking(move || {
         let found = jupyter::processes::look(&scope);
         let at_ms = wall_ms();
         let listening = listening(&found);

@@ -30,7 +30,7 @@ impl std::fmt::Display for Key {
 }
 
 /// Where an answer goes. Dropped unanswered only with the daemon itself.
-pub(crate) type Reply = oneshot::Sender<Result<serde_json::Value, ErrorObject>>;
+pub(crate) type Reply = oneshot::Sender<Result<wire::Raw, ErrorObject>>;
 
 /// Everything that can wake the loop.
 #[derive(Debug)]

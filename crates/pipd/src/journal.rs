@@ -69,7 +69,7 @@ impl Daemon {
         workspace.journal.in_flight = std::mem::take(&mut workspace.journal.waiting);
         let (inputs, id) = (self.inputs.clone(), Arc::clone(id));
         let folder = host.workspace(&id);
-        tokio::task::spawn_blocking(move || {
+        crate::tasks::blocking(move || {
             let path = folder.record();
             let written = os::paths::private_dir(folder.path())
                 .map_err(|error| error.to_string())

@@ -46,6 +46,7 @@ mod startup;
 mod strays;
 mod take_in;
 mod takeover;
+mod tasks;
 mod timeline;
 mod tree;
 mod truth;

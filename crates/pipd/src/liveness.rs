@@ -22,7 +22,7 @@ impl Daemon {
         }
         self.liveness_due = true;
         let inputs = self.inputs.clone();
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             tokio::time::sleep(PERIOD).await;
             let _ = inputs.send(Input::LivenessDue);
         });
@@ -62,7 +62,7 @@ impl Daemon {
         for (key, run) in suspects {
             let Some(target) = self.target(&key) else { continue };
             let inputs = self.inputs.clone();
-            tokio::task::spawn_local(async move {
+            crate::tasks::spawn(async move {
                 // Without a death among its members only a missing listener proves anything.
                 let verdict =
                     examine(&target, &Default::default(), &Sources::default(), run, SystemTime::now()).await;

@@ -96,7 +96,7 @@ impl Managed {
         // From the loop's own thread: a loop that hangs says nothing.
         let Some(every) = notifier.alive_every() else { return };
         let this = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             loop {
                 tokio::time::sleep(every).await;
                 if let Some(notifier) = &this.notifier {

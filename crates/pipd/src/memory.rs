@@ -138,7 +138,7 @@ impl Daemon {
         // Kernels are who it usually is.
         let others = self.keys().into_iter().filter(|key| !labs.contains(key)).take(MOST_SERVICES);
         let keys: Vec<Key> = labs.iter().cloned().chain(others).collect();
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             let found = Some(Shortage { sentence: blame(&daemon, &keys, short).await });
             let inputs = daemon.borrow().inputs.clone();
             let _ = inputs.send(Input::Memory { found: found.map(Box::new) });
@@ -149,7 +149,7 @@ impl Daemon {
         self.memory_looked_at = false;
         if found.is_some() {
             let own = self.own.clone();
-            tokio::task::spawn_local(async move {
+            crate::tasks::spawn(async move {
                 tokio::time::sleep(PERIOD).await;
                 if let Some(daemon) = own.upgrade() {
                     daemon.borrow_mut().look_after_memory();

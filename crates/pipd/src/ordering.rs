@@ -12,7 +12,7 @@ use crate::input::{Input, Key, Reply};
 use crate::service::Service;
 use crate::workspace::Workspace;
 
-type Answer = oneshot::Receiver<Result<serde_json::Value, wire::ErrorObject>>;
+type Answer = oneshot::Receiver<Result<wire::Raw, wire::ErrorObject>>;
 
 struct Bench {
     daemon: Daemon,
@@ -64,7 +64,7 @@ impl Bench {
     async fn answered(&mut self, mut answer: Answer) -> serde_json::Value {
         loop {
             if let Ok(answer) = answer.try_recv() {
-                return answer.unwrap();
+                return answer.unwrap().read().unwrap();
             }
             let input = tokio::time::timeout(std::time::Duration::from_secs(10), self.queue.recv()).await;
             self.daemon.handle(input.expect("nothing comes in and the request has no answer").unwrap());

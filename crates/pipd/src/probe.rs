@@ -112,7 +112,7 @@ impl Target {
     /// Who listens at `address`. A stranger is only who was seen: where descriptors are short nobody is.
     async fn owner(&self, address: SocketAddr) -> Owner {
         let query = self.query.clone();
-        tokio::task::spawn_blocking(move || {
+        crate::tasks::blocking(move || {
             let Ok(listeners) = os::ports::listeners(address.port()) else { return Owner::Unknown };
             let listeners = serving(listeners, address.ip());
             let members = crate::tree::pids(&query);

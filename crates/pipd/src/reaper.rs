@@ -14,7 +14,7 @@ use crate::input::{Input, Inputs};
 /// When the signal cannot be listened for.
 pub(crate) fn begin(inputs: Inputs) -> std::io::Result<()> {
     let mut children = signal(SignalKind::child())?;
-    tokio::task::spawn_local(async move {
+    crate::tasks::spawn(async move {
         loop {
             reap_all(&inputs);
             if children.recv().await.is_none() {

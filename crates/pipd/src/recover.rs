@@ -244,12 +244,12 @@ impl Daemon {
             let _ = inputs.send(Input::Recovered { key, run, result });
         };
         if pause.is_zero() {
-            drop(tokio::task::spawn_blocking(look));
+            drop(crate::tasks::blocking(look));
             return;
         }
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             tokio::time::sleep(pause).await;
-            tokio::task::spawn_blocking(look);
+            crate::tasks::blocking(look);
         });
     }
 
@@ -284,7 +284,7 @@ impl Daemon {
                     live.deaf_since = None;
                     let lock = live.dir.lock();
                     warn!(%key, run = run.0, why, "its shim cannot be reached and is replaced");
-                    tokio::task::spawn_blocking(move || shim_link::kill_owner(&lock));
+                    crate::tasks::blocking(move || shim_link::kill_owner(&lock));
                 }
                 self.look_again(key, run, &why);
             }

@@ -8,9 +8,10 @@ use run::record::DaemonGoal;
 use tracing::info;
 use wire::{
     CaptureParams, ErrorObject, Goal, Request, ServiceOutcome, ServiceSpec, StartParams, StopParams, Text,
-    code,
+    VerbAnswer, code,
 };
 
+use crate::answers::written;
 use crate::daemon::Daemon;
 use crate::input::{Input, Key, Reply};
 use crate::jupyter;
@@ -85,7 +86,10 @@ impl Daemon {
 
     fn end(&mut self, goal: DaemonGoal, reply: Reply) {
         info!(?goal, "asked to make way; services keep running");
-        let _ = reply.send(Ok(serde_json::json!({})));
+        /// Nothing but that it is done.
+        #[derive(serde::Serialize)]
+        struct Done {}
+        let _ = reply.send(written(&Done {}));
         self.ending = Some(goal);
     }
 
@@ -114,7 +118,7 @@ impl Daemon {
 
     fn weigh(&mut self, request: Request, reply: Reply, labs: Vec<jupyter::Lab>) {
         let inputs = self.inputs.clone();
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             let lost = futures_util::future::join_all(labs.iter().map(jupyter::would_lose)).await;
             let losses = labs.into_iter().map(|lab| lab.key).zip(lost).filter(|(_, lost)| !lost.is_empty());
             let losses = losses.collect();
@@ -240,7 +244,7 @@ impl Daemon {
             Err(error) => return drop(reply.send(Err(error))),
         };
         if keys.is_empty() {
-            return drop(reply.send(Ok(serde_json::json!({ "services": [] }))));
+            return drop(reply.send(written(&VerbAnswer { services: Vec::new() })));
         }
         self.capture(&keys, &params.env);
         let number = self.next_record(&id);
@@ -277,7 +281,7 @@ impl Daemon {
         event: impl Fn(&Key, Option<lifecycle::RequestId>) -> Event,
     ) {
         let Some(id) = keys.first().map(|key| Arc::clone(&key.workspace)) else {
-            let _ = reply.send(Ok(serde_json::json!({ "services": [] })));
+            let _ = reply.send(written(&VerbAnswer { services: Vec::new() }));
             return;
         };
         // What comes after a change that is not recorded yet must neither overtake it nor be answered before it is safe.

@@ -92,7 +92,7 @@ impl Daemon {
                 // Now, when nobody waits for the next run: forget runs that ended long ago.
                 if run.0 > KEPT_RUNS as u64 {
                     let dir = live.dir.clone();
-                    tokio::task::spawn_blocking(move || prune(&dir, run));
+                    crate::tasks::blocking(move || prune(&dir, run));
                 }
                 if unknown {
                     // A run whose record could not be read is asked about already, without knowing whose answer counts.
@@ -115,7 +115,7 @@ impl Daemon {
             Report::Refused { errno, message } => {
                 debug!(%key, errno, message, "the machine refused a process");
                 let dir = live.dir.clone();
-                tokio::task::spawn_blocking(move || {
+                crate::tasks::blocking(move || {
                     crate::recover::bury(&dir, "the machine refused a process");
                     prune(&dir, run);
                 });
@@ -145,7 +145,7 @@ impl Daemon {
             exited.cause = cause.clone();
             // Its shim was not the parent and recorded what it knew. It ends after this report, and writes no more.
             let (record, known) = (live.dir.exited(), exited.clone());
-            tokio::task::spawn_blocking(move || {
+            crate::tasks::blocking(move || {
                 if let Err(error) = run::record::write(&record, &known, run::record::Durability::Rename) {
                     tracing::warn!(path = %record.display(), %error, "the cause of an end could not be recorded");
                 }
@@ -159,7 +159,7 @@ impl Daemon {
         drop(live);
         if never_ready {
             let (inputs, key) = (self.inputs.clone(), key.clone());
-            tokio::task::spawn_blocking(move || {
+            crate::tasks::blocking(move || {
                 let last_words = last_words(&dir, run);
                 let collision = port.is_some() && speaks_of_a_taken_port(&exited.cause, &last_words);
                 let _ = inputs.send(Input::Examined { key, run, exited, last_words, collision });
@@ -187,7 +187,7 @@ impl Daemon {
             && let Some(seeker) = self.seeker(key)
         {
             let (inputs, key) = (self.inputs.clone(), key.clone());
-            tokio::task::spawn_blocking(move || {
+            crate::tasks::blocking(move || {
                 if let Ok(Some(obstacle)) = seeker.look() {
                     let _ = inputs.send(Input::PortStillTaken { key, run, obstacle });
                 }

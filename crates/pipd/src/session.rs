@@ -69,13 +69,13 @@ impl Session {
 /// SIGTERM and SIGINT end the daemon; a service only if the session ends with it, of which SIGINT is no sign.
 pub(crate) fn end_on_signals(inputs: Inputs, manager: &'static str) -> io::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::task::spawn_local(async move {
+    crate::tasks::spawn(async move {
         loop {
             let session_ends = tokio::select! {
                 _ = int.recv() => false,
                 // Asked once; off the loop, since another program answers.
                 _ = term.recv() => {
-                    tokio::task::spawn_blocking(move || manager::session_is_ending(manager)).await.unwrap_or(false)
+                    crate::tasks::blocking(move || manager::session_is_ending(manager)).await.unwrap_or(false)
                 }
             };
             let _ = inputs.send(Input::Terminate { session_ends });

@@ -34,7 +34,7 @@ pub(crate) fn link(
     stream.set_nonblocking(true)?;
     let stream = UnixStream::from_std(stream)?;
     let (orders, queue) = mpsc::unbounded_channel();
-    let task = tokio::task::spawn_local(async move {
+    let task = crate::tasks::spawn(async move {
         converse(stream, queue, &key, run, &inputs, silent).await;
         let _ = inputs.send(Input::ShimGone { key, run });
     });
@@ -57,7 +57,7 @@ async fn converse(
         tokio::select! {
             biased;
             line = lines.next() => match line {
-                Some(Ok(line)) => { silent = None; match serde_json::from_str::<Report>(&line) {
+                Some(Ok(line)) => { silent = None; match serde_json::from_slice::<Report>(line.as_bytes()) {
                     Ok(report) => drop(inputs.send(Input::Shim { key: key.clone(), run, report })),
                     Err(error) => warn!(%key, %error, line, "a shim says what makes no sense"),
                 } },
@@ -70,7 +70,7 @@ async fn converse(
             () = &mut patience, if silent.is_some() => {
                 warn!(%key, run = run.0, "its shim says nothing and is replaced");
                 if let Some(lock) = silent.take() {
-                    let _ = tokio::task::spawn_blocking(move || kill_owner(&lock)).await;
+                    let _ = crate::tasks::blocking(move || kill_owner(&lock)).await;
                 }
                 return;
             }

@@ -67,7 +67,7 @@ pub(crate) async fn serve(listener: Listener, daemon: Shared) {
             continue;
         };
         let daemon = Rc::clone(&daemon);
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             converse(stream, &daemon).await;
             drop(place);
         });
@@ -121,7 +121,7 @@ async fn converse(stream: Stream, daemon: &Shared) {
     let writing = Arc::clone(&stream);
     let (answers, mut queue) = mpsc::channel::<Vec<u8>>(MAX_WAITING);
     // One writer, so that answers and notifications never mix. A client that does not read is left.
-    let mut writer = tokio::task::spawn_local(async move {
+    let mut writer = crate::tasks::spawn(async move {
         while let Some(line) = queue.recv().await {
             match tokio::time::timeout(PATIENCE, (&*writing).write_all(&line)).await {
                 Ok(Ok(())) => {}
@@ -243,8 +243,8 @@ async fn take(
             }
             let (daemon, answers) = (Rc::clone(daemon), answers.downgrade());
             let fresh = port::keep_fresh(Rc::clone(&daemon), params.root.clone());
-            let fresh = tokio::task::spawn_local(fresh).abort_handle();
-            tokio::task::spawn_local(async move {
+            let fresh = crate::tasks::spawn(fresh).abort_handle();
+            crate::tasks::spawn(async move {
                 let _place = place;
                 let _fresh = OnDrop(fresh);
                 while changes.changed().await.is_ok() {
@@ -263,7 +263,7 @@ async fn take(
         }
         Request::Details(params) => {
             let (daemon, answers) = (Rc::clone(daemon), answers.clone());
-            tokio::task::spawn_local(async move {
+            crate::tasks::spawn(async move {
                 let _place = place;
                 let answer = crate::details::answer(&daemon, &params).await;
                 respond(&answers, &id, Ok(answer)).await;
@@ -271,7 +271,7 @@ async fn take(
         }
         Request::Why(params) => {
             let (daemon, answers) = (Rc::clone(daemon), answers.clone());
-            tokio::task::spawn_local(async move {
+            crate::tasks::spawn(async move {
                 let _place = place;
                 let answer = crate::timeline::why(&daemon, &params).await;
                 respond(&answers, &id, answer).await;
@@ -289,7 +289,7 @@ async fn take(
             let inputs = daemon.borrow().inputs.clone();
             let _ = inputs.send(Input::Request { request: Box::new(request), reply });
             let answers = answers.clone();
-            tokio::task::spawn_local(async move {
+            crate::tasks::spawn(async move {
                 let _place = place;
                 let answer = answer.await.unwrap_or_else(|_| {
                     Err(ErrorObject::new(code::GOING_AWAY, "pipd is going away; type it again"))

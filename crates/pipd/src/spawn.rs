@@ -80,7 +80,7 @@ impl Daemon {
         match self.plan(key, run) {
             Ok(plan) => {
                 let (inputs, key) = (self.inputs.clone(), key.clone());
-                tokio::task::spawn_blocking(move || {
+                crate::tasks::blocking(move || {
                     let result = make_run(plan).map(Box::new);
                     let _ = inputs.send(Input::Spawned { key, run, result });
                 });

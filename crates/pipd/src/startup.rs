@@ -180,13 +180,13 @@ fn prepare() -> Result<ExitCode, StartError> {
         let shared = Rc::new(RefCell::new(daemon));
         shared.borrow_mut().own = Rc::downgrade(&shared);
         // The first of the helpers, while there may be one.
-        drop(tokio::task::spawn_blocking(|| ()));
+        drop(crate::tasks::blocking(|| ()));
         let _ = os::failpoint!("daemon.adopted");
         let listener = listen(&host.socket()).map_err(failed("socket"))?;
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;
         session::end_on_signals(inputs, managed.kind).map_err(failed("signals"))?;
         info!(pid = identity.pid, version = env!("CARGO_PKG_VERSION"), "serving");
-        let clients = tokio::task::spawn_local(serve_for_life(listener, host.socket(), Rc::clone(&shared)));
+        let clients = crate::tasks::spawn(serve_for_life(listener, host.socket(), Rc::clone(&shared)));
         managed.ready();
         daemon::run(&shared, queue).await;
         managed.stopping();
@@ -307,7 +307,7 @@ fn listen(path: &Path) -> io::Result<Listener> {
 /// have taken it.
 async fn serve_for_life(listener: Listener, path: PathBuf, daemon: daemon::Shared) {
     let asked = signal(SignalKind::user_defined1());
-    let mut serving = tokio::task::spawn_local(socket::serve(listener, Rc::clone(&daemon)));
+    let mut serving = crate::tasks::spawn(socket::serve(listener, Rc::clone(&daemon)));
     let Ok(mut asked) = asked else {
         warn!("a socket that vanishes will not be made anew: no signal can be listened for");
         let _ = serving.await;
@@ -321,7 +321,7 @@ async fn serve_for_life(listener: Listener, path: PathBuf, daemon: daemon::Share
             Ok(listener) => {
                 info!(path = %path.display(), "the socket was gone and is there again");
                 serving.abort();
-                serving = tokio::task::spawn_local(socket::serve(listener, Rc::clone(&daemon)));
+                serving = crate::tasks::spawn(socket::serve(listener, Rc::clone(&daemon)));
             }
             Err(error) => warn!(path = %path.display(), %error, "the socket is gone and cannot be made anew"),
         }

@@ -28,9 +28,9 @@ impl Daemon {
         let seekers: Vec<_> =
             keys.iter().filter(resting).filter_map(|key| Some((key.clone(), self.seeker(key)?))).collect();
         let inputs = self.inputs.clone();
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             for (key, seeker) in seekers {
-                let Ok(Ok(found)) = tokio::task::spawn_blocking(move || seeker.look()).await else {
+                let Ok(Ok(found)) = crate::tasks::blocking(move || seeker.look()).await else {
                     continue;
                 };
                 let looked = found.map_or(Looked::Free, |obstacle| Looked::Held(Box::new(obstacle)));
@@ -76,7 +76,7 @@ impl Daemon {
         let external = self.service(key).and_then(|service| service.adopting.clone());
         let plan = self.plan(key, run);
         let (inputs, key) = (self.inputs.clone(), key.clone());
-        tokio::task::spawn_blocking(move || {
+        crate::tasks::blocking(move || {
             let result = match (plan, external) {
                 (Ok(plan), Some(external)) => take_over(plan, &external).map(Box::new),
                 (Err(failure), _) => Err(failure),

@@ -47,7 +47,7 @@ impl Daemon {
         let seekers: Vec<(Key, Seeker)> =
             keys.iter().filter(resting).filter_map(|key| Some((key.clone(), self.seeker(key)?))).collect();
         let inputs = self.inputs.clone();
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             let found = look(&seekers).await;
             let _ = inputs.send(Input::Takeover { params: Box::new(params), reply, seekers, found });
         });
@@ -65,7 +65,7 @@ impl Daemon {
             self.plan_takeover(obstacle, &params, &mut plan);
         }
         let inputs = self.inputs.clone();
-        tokio::task::spawn_local(async move {
+        crate::tasks::spawn(async move {
             if let Err(error) = carry_out(plan, &inputs).await {
                 let _ = reply.send(Err(error));
                 return;
@@ -132,7 +132,7 @@ async fn look(seekers: &[(Key, Seeker)]) -> Vec<(Key, Obstacle)> {
 
 async fn look_at(seekers: &[(Key, Seeker)], key: &Key) -> Option<Obstacle> {
     let (_, seeker) = seekers.iter().find(|(known, _)| known == key)?.clone();
-    tokio::task::spawn_blocking(move || seeker.look().ok().flatten()).await.ok().flatten()
+    crate::tasks::blocking(move || seeker.look().ok().flatten()).await.ok().flatten()
 }
 
 async fn carry_out(plan: Plan, inputs: &Inputs) -> Result<(), ErrorObject> {
@@ -143,8 +143,8 @@ async fn carry_out(plan: Plan, inputs: &Inputs) -> Result<(), ErrorObject> {
         let _ = inputs.send(Input::Request { request: Box::new(Request::Stop(stop)), reply: sender });
         let answer =
             receiver.await.map_err(|_| ErrorObject::new(code::GOING_AWAY, "pipd is going away"))??;
-        let answer: VerbAnswer = serde_json::from_value(answer)
-            .map_err(|error| ErrorObject::new(code::INTERNAL, error.to_string()))?;
+        let answer: VerbAnswer =
+            answer.read().map_err(|error| ErrorObject::new(code::INTERNAL, error.to_string()))?;
         if let Some(busy) = answer.services.iter().find(|result| result.outcome == ServiceOutcome::Busy) {
             return Err(ErrorObject::new(
                 code::INTERNAL,

@@ -20,7 +20,7 @@ pub(crate) async fn why(daemon: &Shared, params: &WhyParams) -> Result<WhyAnswer
         let daemon = daemon.borrow();
         daemon.prepare(params)?
     };
-    let runs = tokio::task::spawn_blocking(move || read_runs(&folders))
+    let runs = crate::tasks::blocking(move || read_runs(&folders))
         .await
         .map_err(|error| ErrorObject::new(code::INTERNAL, error.to_string()))?;
     Ok(WhyAnswer { service: view, runs, next })

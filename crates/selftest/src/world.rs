@@ -283,7 +283,7 @@ impl<'a> World<'a> {
     /// The timeline of a service.
     pub(crate) fn why(&self, name: &str) -> Result<WhyAnswer, Trouble> {
         let said = self.pipctl(&["why", name, "--json"])?.expect(0)?;
-        serde_json::from_str(&said.out)
+        serde_json::from_slice(said.out.as_bytes())
             .map_err(|error| Trouble::Broken(format!("why --json is no JSON: {error}\n{}", said.out)))
     }
 

@@ -1,10 +1,11 @@
 //! Framing: one JSON-RPC 2.0 object per line, at most [`MAX_LINE_BYTES`] long.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::Request;
+use crate::{Raw, Request};
 
 /// Longest line either side accepts, in bytes, the newline not counted. An environment of 2 MiB fits.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
@@ -59,34 +60,30 @@ pub struct RequestFrame {
 }
 
 /// An answer with the id of its request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ResponseFrame {
     /// As in the request; null when the request could not be read.
-    #[serde(default)]
     pub id: Value,
     /// Present on success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<Value>,
+    pub result: Option<Raw>,
     /// Present on failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorObject>,
 }
 
 /// Something the daemon says unasked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
     /// `status.changed`.
     pub method: String,
     /// Depends on the method.
-    #[serde(default)]
-    pub params: Value,
+    pub params: Raw,
 }
 
 /// One line, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
     /// Asks.
-    Request(RequestFrame),
+    Request(Box<RequestFrame>),
     /// Answers.
     Response(ResponseFrame),
     /// Tells.
@@ -110,47 +107,115 @@ impl std::fmt::Display for FrameError {
 
 impl std::error::Error for FrameError {}
 
+/// The parts of a line, each still to be read.
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow, default, deserialize_with = "part")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "part")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "part")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "part")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "part")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "part")]
+    error: Option<&'a RawValue>,
+}
+
+/// What is there, `null` too.
+fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+fn read<T: DeserializeOwned>(part: &RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(part.get().as_bytes())
+}
+
 /// Reads one line, without its newline.
 ///
 /// # Errors
 /// When it is not JSON, not JSON-RPC 2.0, or a request this build does not know.
 pub fn decode(line: &[u8]) -> Result<Frame, FrameError> {
+    decode_with(line, Request::read)
+}
+
+/// [`decode`] for whoever is only answered: a line that asks is refused, so that a program that is never asked need not
+/// know how to read a request.
+///
+/// # Errors
+/// As [`decode`], and when it is a request.
+pub fn decode_answer(line: &[u8]) -> Result<Frame, FrameError> {
+    decode_with(line, |method, _| {
+        Err(ErrorObject::new(
+            code::METHOD_NOT_FOUND,
+            format!("a request, `{method}`, where an answer was expected"),
+        ))
+    })
+}
+
+fn decode_with(
+    line: &[u8],
+    request: impl Fn(&str, Option<&RawValue>) -> Result<Request, ErrorObject>,
+) -> Result<Frame, FrameError> {
     let fail = |id: Value, code, message: String| FrameError { id, error: ErrorObject::new(code, message) };
-    let value: Value = serde_json::from_slice(line)
-        .map_err(|error| fail(Value::Null, code::PARSE, format!("not a JSON object: {error}")))?;
-    let Value::Object(mut object) = value else {
-        return Err(fail(Value::Null, code::INVALID_REQUEST, "expected one JSON object per line".into()));
+    let parts = match serde_json::from_slice::<Parts<'_>>(line) {
+        // Names, never positions: a list with the parts in their order is none.
+        Ok(parts) if line.trim_ascii_start().starts_with(b"{") => parts,
+        read => {
+            // The first mistake is that it is no JSON at all, if it is none.
+            let json = std::str::from_utf8(line)
+                .map_err(|error| error.to_string())
+                .and_then(|_| serde_json::from_slice::<IgnoredAny>(line).map_err(|error| error.to_string()));
+            return Err(match (json, read) {
+                (Err(error), _) => fail(Value::Null, code::PARSE, format!("not a JSON object: {error}")),
+                (Ok(_), Err(error)) if line.trim_ascii_start().starts_with(b"{") => {
+                    fail(Value::Null, code::INVALID_REQUEST, error.to_string())
+                }
+                (Ok(_), _) => {
+                    fail(Value::Null, code::INVALID_REQUEST, "expected one JSON object per line".into())
+                }
+            });
+        }
     };
-    let id = object.remove("id");
+    let id = parts.id.map(|id| {
+        let simple = !id.get().starts_with(['[', '{']);
+        if simple { read::<Value>(id).unwrap_or(Value::Null) } else { Value::Null }
+    });
     let reply_id = || id.clone().unwrap_or(Value::Null);
-    if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+    if parts.jsonrpc.and_then(|version| read::<String>(version).ok()).as_deref() != Some("2.0") {
         return Err(fail(reply_id(), code::INVALID_REQUEST, "expected \"jsonrpc\": \"2.0\"".into()));
     }
-    match (object.get("method").and_then(Value::as_str).map(str::to_owned), &id) {
-        (Some(_), Some(Value::String(_) | Value::Number(_))) => request_of(object, reply_id()),
+    match (parts.method.and_then(|method| read::<String>(method).ok()), &id) {
+        (Some(method), Some(Value::String(_) | Value::Number(_))) => {
+            match request(&method, parts.params.filter(|params| params.get() != "null")) {
+                Ok(request) => Ok(Frame::Request(Box::new(RequestFrame { id: reply_id(), request }))),
+                Err(error) => Err(FrameError { id: reply_id(), error }),
+            }
+        }
         (Some(_), Some(_)) => {
             Err(fail(Value::Null, code::INVALID_REQUEST, "an id is a number or a string".into()))
         }
         (Some(method), None) => Ok(Frame::Notification(Notification {
             method,
-            params: object.remove("params").unwrap_or(Value::Null),
+            params: parts.params.map(Raw::from).unwrap_or_default(),
         })),
         (None, _) => {
-            let result = object.remove("result");
-            let error = match object.remove("error") {
-                None | Some(Value::Null) => None,
-                Some(value) => Some(serde_json::from_value(value).map_err(|error| {
+            let error = match parts.error.filter(|error| error.get() != "null") {
+                None => None,
+                Some(error) => Some(read(error).map_err(|error| {
                     fail(reply_id(), code::INVALID_REQUEST, format!("unreadable error object: {error}"))
                 })?),
             };
-            if result.is_none() && error.is_none() {
+            if parts.result.is_none() && error.is_none() {
                 return Err(fail(
                     reply_id(),
                     code::INVALID_REQUEST,
                     "neither a request nor an answer".into(),
                 ));
             }
-            Ok(Frame::Response(ResponseFrame { id: reply_id(), result, error }))
+            Ok(Frame::Response(ResponseFrame { id: reply_id(), result: parts.result.map(Raw::from), error }))
         }
     }
 }
@@ -171,26 +236,6 @@ pub fn answer_of<T: DeserializeOwned>(line: &[u8], id: u64) -> Option<T> {
     is_answer.then_some(line.result)
 }
 
-fn request_of(mut object: serde_json::Map<String, Value>, id: Value) -> Result<Frame, FrameError> {
-    let method = object.get("method").and_then(Value::as_str).unwrap_or_default().to_owned();
-    object.remove("jsonrpc");
-    if object.get("params").is_some_and(|params| params.is_null()) {
-        object.remove("params");
-    }
-    match serde_json::from_value::<Request>(Value::Object(object)) {
-        Ok(request) => Ok(Frame::Request(RequestFrame { id, request })),
-        Err(error) => {
-            let text = error.to_string();
-            let error = if text.starts_with("unknown variant") {
-                ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method `{method}`"))
-            } else {
-                ErrorObject::new(code::INVALID_PARAMS, format!("{method}: {text}"))
-            };
-            Err(FrameError { id, error })
-        }
-    }
-}
-
 /// Any serialisable value as one line with its newline.
 ///
 /// # Errors
@@ -206,14 +251,12 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
 /// # Errors
 /// As [`encode`].
 pub fn request_line(id: u64, request: &Request) -> Result<Vec<u8>, serde_json::Error> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        jsonrpc: &'static str,
-        id: u64,
-        #[serde(flatten)]
-        request: &'a Request,
-    }
-    encode(&Line { jsonrpc: "2.0", id, request })
+    let request = serde_json::to_vec(request)?;
+    // A request is an object that is never empty: the rest of the line comes before its first key.
+    let mut line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},").into_bytes();
+    line.extend_from_slice(request.strip_prefix(b"{").unwrap_or(&request));
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// A successful answer as one line.
@@ -267,7 +310,9 @@ impl ResponseFrame {
         if let Some(error) = self.error {
             return Err(error);
         }
-        serde_json::from_value(self.result.unwrap_or(Value::Null))
+        self.result
+            .unwrap_or_default()
+            .read()
             .map_err(|error| ErrorObject::new(code::INTERNAL, format!("unexpected answer: {error}")))
     }
 }
@@ -286,7 +331,7 @@ mod tests {
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"status\",\"params\":{\"root\":\"/w s/ü\"}}\n"
         );
         let frame = decode(&line[..line.len() - 1]).unwrap();
-        assert_eq!(frame, Frame::Request(RequestFrame { id: 7.into(), request }));
+        assert_eq!(frame, Frame::Request(Box::new(RequestFrame { id: 7.into(), request })));
     }
 
     #[test]
@@ -310,6 +355,33 @@ mod tests {
         assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":1,"method":"fly"}"#), code::METHOD_NOT_FOUND);
         assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":1,"method":"why","params":{}}"#), code::INVALID_PARAMS);
         assert_eq!(code_of(&"[".repeat(100_000)), code::PARSE);
+    }
+
+    #[test]
+    fn names_count_and_positions_do_not() {
+        let code_of = |line: &str| decode(line.as_bytes()).unwrap_err().error.code;
+        assert_eq!(code_of(r#"["2.0",1,"daemon.stop"]"#), code::INVALID_REQUEST);
+        assert_eq!(
+            code_of(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"daemon.stop"}"#),
+            code::INVALID_REQUEST
+        );
+        // In any order, with any blanks.
+        let line = " { \"params\" : { \"root\" : \"/w\" } , \"method\" : \"status\" , \"id\" : 1 , \"jsonrpc\" : \"2\\u002e0\" } ";
+        assert!(matches!(decode(line.as_bytes()).unwrap(), Frame::Request(_)));
+    }
+
+    #[test]
+    fn whoever_is_only_answered_reads_no_request() {
+        let ask = br#"{"jsonrpc":"2.0","id":1,"method":"daemon.stop"}"#;
+        assert!(matches!(decode(ask), Ok(Frame::Request(_))));
+        assert_eq!(decode_answer(ask).unwrap_err().error.code, code::METHOD_NOT_FOUND);
+        for line in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"status.changed","params":{}}"#,
+        ] {
+            assert_eq!(decode_answer(line.as_bytes()), decode(line.as_bytes()));
+            assert!(decode_answer(line.as_bytes()).is_ok());
+        }
     }
 
     #[test]

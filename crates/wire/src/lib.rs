@@ -8,6 +8,7 @@
 
 mod details;
 mod frame;
+mod raw;
 mod request;
 mod spec;
 mod text;
@@ -19,8 +20,9 @@ pub use details::{
 };
 pub use frame::{
     ErrorObject, Frame, FrameError, MAX_LINE_BYTES, Notification, RequestFrame, ResponseFrame, answer_of,
-    code, decode, encode, error_line, notification_line, request_line, response_line,
+    code, decode, decode_answer, encode, error_line, notification_line, request_line, response_line,
 };
+pub use raw::Raw;
 pub use request::{
     CaptureParams, DaemonInfo, Hello, HelloAnswer, PortChoice, ProtocolRange, Request, ServiceOutcome,
     ServiceResult, StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,

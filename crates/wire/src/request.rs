@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::{DetailsParams, RunView, ServiceView, Text, WorkspaceSpec};
+use crate::{DetailsParams, ErrorObject, RunView, ServiceView, Text, WorkspaceSpec, code};
 
 /// Protocol versions a peer speaks, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ pub struct DaemonInfo {
 }
 
 /// Everything a client can ask. On the wire: `method` and `params`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "method", content = "params")]
 pub enum Request {
     /// Agree on a version.
@@ -97,6 +99,33 @@ pub enum Request {
     /// Make way for a new daemon; services keep running. Answer: `{}`, then the connection ends.
     #[serde(rename = "daemon.handover")]
     DaemonHandover,
+}
+
+impl Request {
+    /// A request by its method. Not derived: what is derived first builds a copy of parameters whose method comes after
+    /// them, and is a second reader of every type in here.
+    pub(crate) fn read(method: &str, params: Option<&RawValue>) -> Result<Self, ErrorObject> {
+        fn of<T: DeserializeOwned>(method: &str, params: Option<&RawValue>) -> Result<T, ErrorObject> {
+            let wrong = |text: String| ErrorObject::new(code::INVALID_PARAMS, format!("{method}: {text}"));
+            let params = params.ok_or_else(|| wrong("missing field `params`".into()))?;
+            serde_json::from_slice(params.get().as_bytes()).map_err(|error| wrong(error.to_string()))
+        }
+        Ok(match method {
+            "hello" => Self::Hello(of(method, params)?),
+            "start" => Self::Start(of(method, params)?),
+            "stop" => Self::Stop(of(method, params)?),
+            "restart" => Self::Restart(of(method, params)?),
+            "adopt" => Self::Adopt(of(method, params)?),
+            "status" => Self::Status(of(method, params)?),
+            "subscribe" => Self::Subscribe(of(method, params)?),
+            "environment.capture" => Self::Capture(of(method, params)?),
+            "service.details" => Self::Details(of(method, params)?),
+            "why" => Self::Why(of(method, params)?),
+            "daemon.stop" => Self::DaemonStop,
+            "daemon.handover" => Self::DaemonHandover,
+            _ => return Err(ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method `{method}`"))),
+        })
+    }
 }
 
 /// For `start` and `restart`.

@@ -209,7 +209,8 @@ impl Context {
             };
             let answer = self.ask(python, self.services().first().copied(), FACTS, &[wants.to_string()]);
             Some(answer.and_then(|out| {
-                serde_json::from_str(&out).map_err(|_| format!("{} does not tell about itself", python.label))
+                serde_json::from_slice(out.as_bytes())
+                    .map_err(|_| format!("{} does not tell about itself", python.label))
             }))
         };
         self.facts.get_or_init(find_out).as_ref()

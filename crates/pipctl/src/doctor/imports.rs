@@ -56,7 +56,8 @@ impl Check for Imports {
 
 impl Imports {
     fn judge(&self, out: &str, asked_for: bool, who: &str) -> Vec<Finding> {
-        let lines: Vec<Line> = out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let lines: Vec<Line> =
+            out.lines().filter_map(|line| serde_json::from_slice(line.as_bytes()).ok()).collect();
         let mut found = Vec::new();
         let mut well = Vec::new();
         for (index, line) in lines.iter().enumerate() {

@@ -123,7 +123,9 @@ fn in_python(text: &str) -> Vec<(String, String)> {
 }
 
 fn in_json(text: &str) -> Vec<(String, String)> {
-    let Ok(serde_json::Value::Object(root)) = serde_json::from_str(text) else { return Vec::new() };
+    let Ok(serde_json::Value::Object(root)) = serde_json::from_slice(text.as_bytes()) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for class in CLASSES {
         let Some(settings) = root.get(class).and_then(serde_json::Value::as_object) else { continue };

@@ -69,7 +69,7 @@ fn not_ollama(check: &Ollama, url: &str) -> Finding {
 fn models(body: &str) -> Option<Vec<String>> {
     // An answer in chunks has its length around it.
     let json = body.get(body.find('{')?..=body.rfind('}')?)?;
-    let tags: Tags = serde_json::from_str(json).ok()?;
+    let tags: Tags = serde_json::from_slice(json.as_bytes()).ok()?;
     Some(tags.models.into_iter().map(|model| model.name).collect())
 }
 

@@ -136,11 +136,12 @@ impl Tool {
                 let text = fs::read_to_string(&file);
                 let _ = fs::remove_file(&file);
                 ran?;
-                let report: Report = serde_json::from_str(&text.map_err(Fault::io("reading pip's report"))?)
-                    .map_err(|error| Fault::Program {
-                        doing: "reading pip's report".into(),
-                        said: error.to_string(),
-                    })?;
+                let report: Report =
+                    serde_json::from_slice(text.map_err(Fault::io("reading pip's report"))?.as_bytes())
+                        .map_err(|error| Fault::Program {
+                            doing: "reading pip's report".into(),
+                            said: error.to_string(),
+                        })?;
                 Ok(Plan::of(report, project))
             }
             Self::Uv { uv, .. } => {

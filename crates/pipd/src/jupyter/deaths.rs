@@ -50,13 +50,7 @@ impl Daemon {
             match words.as_deref().map(kernel_id) {
                 Some(Some(id)) => {
                     if let Ok(Some(process)) = ProcessIdentity::of(pid) {
-                        tokio::task::spawn_local(await_end(
-                            key.clone(),
-                            live.run,
-                            id,
-                            process,
-                            inputs.clone(),
-                        ));
+                        crate::tasks::spawn(await_end(key.clone(), live.run, id, process, inputs.clone()));
                     }
                 }
                 Some(None) => {}

@@ -75,7 +75,7 @@ fn at_work(kernel: &KernelView) -> bool {
 pub(crate) async fn would_lose(lab: &Lab) -> Vec<String> {
     let scope = lab.scope.clone();
     // The processes are looked at while JupyterLab thinks.
-    let look = tokio::task::spawn_blocking(move || processes::look(&scope));
+    let look = crate::tasks::blocking(move || processes::look(&scope));
     let mut heard = ask(lab).await;
     let now = wall_ms();
     if let Ok(kernels) = &heard

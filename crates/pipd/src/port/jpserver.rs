@@ -116,7 +116,7 @@ fn read(path: &Path, process: &ProcessInfo) -> Option<JpServer> {
     }
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text).ok()?;
-    let server: JpServer = serde_json::from_str(&text).ok()?;
+    let server: JpServer = serde_json::from_slice(text.as_bytes()).ok()?;
     (server.pid == process.pid).then_some(server)
 }
 

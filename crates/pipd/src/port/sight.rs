@@ -85,7 +85,7 @@ pub(crate) async fn watch_port(
             Looked::Free
         } else {
             let (seeker, standing) = (seeker.clone(), now.clone());
-            let described = tokio::task::spawn_blocking(move || seeker.describe(standing)).await;
+            let described = crate::tasks::blocking(move || seeker.describe(standing)).await;
             let Ok(obstacle) = described else { continue };
             holders.clone_from(&obstacle.watch);
             Looked::Held(Box::new(obstacle))
@@ -275,7 +275,7 @@ pub(crate) async fn refresh(daemon: &Shared, root: Option<&Text>) {
     }
     let inputs = daemon.borrow().inputs.clone();
     let look = async move {
-        let Ok(news) = tokio::task::spawn_blocking(move || looks.look()).await else { return };
+        let Ok(news) = crate::tasks::blocking(move || looks.look()).await else { return };
         let mut heard = Vec::new();
         for (key, looked) in news.ports {
             let (sender, receiver) = oneshot::channel();
@@ -292,7 +292,7 @@ pub(crate) async fn refresh(daemon: &Shared, root: Option<&Text>) {
         }
     };
     // What takes longer comes in by itself.
-    let task = tokio::task::spawn_local(look);
+    let task = crate::tasks::spawn(look);
     let _ = tokio::time::timeout(PATIENCE, task).await;
 }
 

@@ -27,7 +27,7 @@ impl Check for TenStarts {
         let mut pids = Vec::new();
         for call in calls {
             let said = world.finish(call)?.expect(0)?;
-            let answer: wire::VerbAnswer = serde_json::from_str(&said.out).map_err(|error| {
+            let answer: wire::VerbAnswer = serde_json::from_slice(said.out.as_bytes()).map_err(|error| {
                 Trouble::Broken(format!("start --json is no JSON: {error}\n{}", said.out))
             })?;
             for result in answer.services {
