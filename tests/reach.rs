@@ -5,7 +5,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use testkit::{SHORT, alive, exit, sandbox, until};
+use testkit::{SHORT, alive, exit, kill, sandbox, suspend, until};
 use wire::Phase;
 
 #[test]
@@ -62,6 +62,25 @@ fn services_that_live_without_a_daemon_are_counted_and_can_be_stopped() {
 }
 
 #[test]
+fn case_23_32_a_service_that_lost_shim_and_daemon_is_not_hidden_and_can_be_stopped() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("bereft");
+    workspace.stub_service("one", "", "");
+    workspace.pipctl(&["start"]).ok();
+    let service = workspace.service("one");
+    let (pid, shim) = (service.pid.unwrap(), service.shim_pid.unwrap());
+    // The shim is in no state to have a daemon started before it dies, too.
+    suspend(shim);
+    sandbox.kill_daemon();
+    kill(shim);
+    until("the shim to be gone", SHORT, || !alive(shim));
+    workspace.pipctl(&["status"]).expect(exit::UNREACHABLE).says("1 service of yours is");
+    assert!(alive(pid) && sandbox.try_daemon().is_none(), "`status` started something");
+    workspace.pipctl(&["stop"]).ok();
+    assert!(!alive(pid));
+}
+
+#[test]
 fn whoever_waits_for_a_service_that_cannot_start_is_told_so() {
     let sandbox = sandbox!();
     let port = sandbox.port();
@@ -111,7 +130,7 @@ fn a_run_whose_records_are_gone_is_named_and_left_to_a_person() {
         .says("left over from `web`")
         .says(&format!("kill {lost}"));
     assert!(alive(lost));
-    testkit::kill(lost);
+    kill(lost);
     workspace.await_phase("web", Phase::Ready);
 }
 

@@ -1,14 +1,17 @@
-//! Histories nobody thought of: people, deaths, freezes and damage in any order. After each step the world is compared
+//! Histories nobody thought of: people, deaths, freezes, damage and leaps of the clock in any order. After each step the world is compared
 //! with what was asked for. A history that fails is told by its seed and happens again with it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use run::layout::{HostDir, workspace_id};
 use testkit::{Port, SHORT, Sandbox, Workspace, alive, kill, resume, sandbox, suspend, until};
 use wire::Phase;
 
-use crate::world::{Chance, answers, living, pair, pass, setting, try_service};
+use crate::machine::clock;
+use crate::world::{Chance, answers, living, pair, pass, setting, tell_long_run, try_service};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
@@ -20,6 +23,8 @@ enum Step {
     KillDaemon,
     KillDaemonAndShim,
     FreezeDaemon,
+    SuspendMachine,
+    ClockLeaps,
     NewDaemon,
     LoseSocket,
     DamageRecord,
@@ -28,7 +33,7 @@ enum Step {
     Status,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 16] = [
     Step::Start,
     Step::Stop,
     Step::Restart,
@@ -37,6 +42,8 @@ const STEPS: [Step; 14] = [
     Step::KillDaemon,
     Step::KillDaemonAndShim,
     Step::FreezeDaemon,
+    Step::SuspendMachine,
+    Step::ClockLeaps,
     Step::NewDaemon,
     Step::LoseSocket,
     Step::DamageRecord,
@@ -44,6 +51,11 @@ const STEPS: [Step; 14] = [
     Step::StopAndKillDaemon,
     Step::Status,
 ];
+
+/// To whoever is still there.
+fn signal(pid: i32, signal: Signal) {
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+}
 
 struct History<'a> {
     sandbox: &'a Sandbox,
@@ -53,6 +65,8 @@ struct History<'a> {
     /// What was asked for last, which is all that a person knows.
     up: BTreeMap<&'static str, bool>,
     told: Vec<String>,
+    /// By how many seconds the time of day is wrong for everything of ours; `None` where that cannot be caused.
+    clock: Option<PathBuf>,
 }
 
 impl History<'_> {
@@ -84,6 +98,21 @@ impl History<'_> {
                     }
                     pass(Duration::from_millis(self.chance.below(600)));
                     resume(daemon);
+                }
+            }
+            Step::SuspendMachine => {
+                // All stand still, and when they go on, time has passed for all of them.
+                let all = self.sandbox.processes();
+                all.iter().for_each(|&pid| signal(pid, Signal::SIGSTOP));
+                pass(Duration::from_millis(self.chance.below(1_500)));
+                all.iter().for_each(|&pid| signal(pid, Signal::SIGCONT));
+            }
+            Step::ClockLeaps => {
+                const YEAR: i64 = 365 * 86_400;
+                let shift = [0, YEAR, -YEAR, 3_600, -3_600, 5][self.chance.below(6) as usize];
+                self.told.push(format!("  by {shift} s"));
+                if let Some(clock) = &self.clock {
+                    std::fs::write(clock, shift.to_string()).unwrap();
                 }
             }
             Step::NewDaemon => {
@@ -140,6 +169,8 @@ impl History<'_> {
                 break;
             }
             assert!(begun.elapsed() < 2 * SHORT, "{finished}\nafter {:#?}", self.told);
+            // Who is told that pipd is not running types what it says there.
+            self.somebody_comes();
         }
         if let Some(up) = up {
             self.up.insert(name, up);
@@ -219,11 +250,19 @@ fn case_22_24_32_a_history_of_everything_ends_as_it_was_asked_for() {
     let steps: u32 = setting("PIPD_SOAK_STEPS", 40);
     let sandbox = sandbox!();
     let port = sandbox.port();
+    // Everything that is started from here on, the daemon's successors too, asks this clock.
+    let clock = clock(&sandbox).map(|(library, shift)| {
+        sandbox.set("LD_PRELOAD", library.to_str());
+        sandbox.set("XDG_PIPD_CLOCK", shift.to_str());
+        shift
+    });
     let workspace = pair(&sandbox, &port, "");
     workspace.pipctl(&["start"]).ok();
     let up = BTreeMap::from([("web", true), ("keep", true)]);
     let chance = Chance::new("PIPD_TEST_SEED");
-    let mut history = History { sandbox: &sandbox, workspace, port: &port, chance, up, told: Vec::new() };
+    let begun = Instant::now();
+    let mut history =
+        History { sandbox: &sandbox, workspace, port: &port, chance, up, told: Vec::new(), clock };
     for _ in 0..steps {
         history.step();
         // Mostly the next thing happens when this one is over, now and then in the middle of it.
@@ -233,6 +272,11 @@ fn case_22_24_32_a_history_of_everything_ends_as_it_was_asked_for() {
     }
     history.settle();
     println!("{steps} steps: {:?}", history.told);
+    let took = begun.elapsed();
+    if history.clock.is_some() {
+        let told = os::process::environ_value(sandbox.daemon(), "LD_PRELOAD").unwrap();
+        assert!(told.is_some(), "the daemon asks another clock than its forerunners");
+    }
     // Nothing is so broken that it could not be stopped and begun once more.
     for verb in ["stop", "start"] {
         for name in ["web", "keep"] {
@@ -240,4 +284,11 @@ fn case_22_24_32_a_history_of_everything_ends_as_it_was_asked_for() {
         }
         history.settle();
     }
+    let kinds = STEPS.len();
+    tell_long_run(
+        24,
+        took,
+        &format!("a random history of {steps} steps of {kinds} kinds, seed {}", history.chance.seed),
+        "after each one of each service that was asked for, none of what was not",
+    );
 }

@@ -265,7 +265,7 @@ fn case_43_a_daemon_killed_for_memory_is_back_with_its_services() {
 }
 
 /// Shifts what a program takes for the time of day, by a file that says by how many seconds.
-fn clock(sandbox: &Sandbox) -> Option<(PathBuf, PathBuf)> {
+pub(crate) fn clock(sandbox: &Sandbox) -> Option<(PathBuf, PathBuf)> {
     let (library, shift) = (sandbox.folder().join("clock.so"), sandbox.folder().join("shift"));
     let source = testkit::repository().join("tests/tools/clock.c");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
@@ -287,7 +287,7 @@ fn the_clock_jumps(seconds: i64) {
     );
     workspace.stub_service("stubborn", "--ignore TERM --ignore INT", "stop = { grace = \"1500ms\" }");
     let mut daemon = sandbox.command(sandbox.program().with_file_name("pipd"));
-    daemon.env("LD_PRELOAD", &library).env("PIPD_TEST_CLOCK", &shift);
+    daemon.env("LD_PRELOAD", &library).env("XDG_PIPD_CLOCK", &shift);
     let mut daemon =
         daemon.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
     until("the daemon", SHORT, || sandbox.pipctl(&["daemon", "status"]).code == 0);

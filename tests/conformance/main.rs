@@ -9,6 +9,7 @@ mod child;
 mod client;
 mod config;
 mod damage;
+mod endurance;
 mod history;
 mod kills;
 mod machine;

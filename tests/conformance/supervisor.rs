@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use run::layout::{HostDir, RunDir, workspace_id};
 use run::record::{self, Durability, Started};
-use testkit::{LONG, SHORT, Sandbox, Workspace, alive, kill, resume, sandbox, suspend, until, until_some};
+use testkit::{SHORT, Sandbox, Workspace, alive, kill, resume, sandbox, suspend, until};
 use wire::Phase;
 
-use crate::world::{births, pair, pass, serves_once, setting, try_service};
+use crate::world::{births, pair, pass, serves_once, setting};
 
 fn last_run(sandbox: &Sandbox, workspace: &Workspace, name: &str) -> RunDir {
     let folder = HostDir::at(sandbox.host()).workspace(&workspace_id(workspace.root())).service(name);
@@ -137,62 +137,6 @@ fn case_33_two_daemons_in_one_instant_are_one() {
             one.wait().unwrap();
         }
     }
-}
-
-#[test]
-fn case_35_restart_after_restart_nothing_grows() {
-    let rounds: u32 = setting("PIPD_SOAK_RESTARTS", 60);
-    let sandbox = sandbox!();
-    let port = sandbox.port();
-    let workspace = pair(&sandbox, &port, "--print 200");
-    workspace.pipctl(&["start"]).ok();
-    let daemon = sandbox.daemon();
-    let measure = || {
-        let descriptors =
-            std::fs::read_dir(format!("/proc/{daemon}/fd")).map_or(0, |entries| entries.count());
-        let zombies = os::process::table()
-            .unwrap()
-            .iter()
-            .filter(|process| process.ppid == daemon && process.state == os::process::Liveness::Zombie)
-            .count();
-        (descriptors, sandbox.memory(daemon), zombies, size_of(&sandbox.state()))
-    };
-    if !cfg!(target_os = "linux") {
-        testkit::skip!("descriptors and memory of another process are read from /proc");
-    }
-    let mut settled = None;
-    for round in 0..rounds {
-        let before = workspace.pid("web");
-        kill(before);
-        until("another one", SHORT, || {
-            try_service(&workspace, "web")
-                .is_some_and(|now| now.phase == Phase::Ready && now.pid != Some(before))
-        });
-        if round == 29 {
-            settled = Some(measure());
-        }
-    }
-    // Helper threads and buffers of the last moments are given back.
-    let first = settled.unwrap();
-    let last = until_some("nothing more than before", LONG, || {
-        let now = measure();
-        (now.0 <= first.0 + 4 && now.1 <= first.1 + 2_048 && now.2 == 0).then_some(now)
-    });
-    println!(
-        "descriptors, KiB, zombies, bytes of state: {first:?} after 30 restarts, {last:?} after {rounds}"
-    );
-    assert!(last.3 <= first.3 + (2 << 20), "the state grew from {} to {}", first.3, last.3);
-    assert_eq!(sandbox.daemon(), daemon);
-}
-
-fn size_of(folder: &std::path::Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.file_type() {
-            Ok(kind) if kind.is_dir() => size_of(&entry.path()),
-            _ => entry.metadata().map_or(0, |facts| facts.len()),
-        })
-        .sum()
 }
 
 #[test]

@@ -8,15 +8,22 @@ use wire::{Phase, ServiceView};
 /// A workspace with `web`, which serves, and `keep`, which prints and must never be disturbed. Both write down every
 /// birth.
 pub(crate) fn pair<'a>(sandbox: &'a Sandbox, port: &Port, web: &str) -> Workspace<'a> {
+    pair_logging(sandbox, port, web, "file_size = \"64KiB\", files = 30")
+}
+
+/// The same, with as many log files as are needed to keep every line.
+pub(crate) fn pair_logging<'a>(sandbox: &'a Sandbox, port: &Port, web: &str, logs: &str) -> Workspace<'a> {
     let workspace = sandbox.workspace("pair");
     let witness = |name: &str| workspace.path(name).display().to_string();
     let arguments = format!("--listen {port} --witness {} {web}", witness("web.births"));
     // Health is a matter of a millisecond here: no case has to wait for a pause that another one earned.
-    let keys = format!(
-        "port = {port}\nlogs = {{ file_size = \"64KiB\", files = 30 }}\nrestart = {{ healthy_after = \"1ms\" }}"
-    );
+    let keys = format!("port = {port}\nlogs = {{ {logs} }}\nrestart = {{ healthy_after = \"1ms\" }}");
     workspace.stub_service("web", &arguments, &keys);
-    workspace.stub_service("keep", &format!("--tick 20 --witness {}", witness("keep.births")), "");
+    workspace.stub_service(
+        "keep",
+        &format!("--tick 20 --witness {}", witness("keep.births")),
+        &format!("logs = {{ {logs} }}"),
+    );
     workspace
 }
 
@@ -26,9 +33,12 @@ pub(crate) fn births(workspace: &Workspace, name: &str) -> Vec<i32> {
     text.lines().filter_map(|line| line.split_once(" started ")?.1.parse().ok()).collect()
 }
 
-/// Those of them that live.
+/// Those of them that live. In a long run their numbers come round again, and are somebody else's or another one's.
 pub(crate) fn living(workspace: &Workspace, name: &str) -> Vec<i32> {
-    births(workspace, name).into_iter().filter(|&pid| alive(pid)).collect()
+    let witness = workspace.path(&format!("{name}.births")).display().to_string();
+    let is_it = |&pid: &i32| alive(pid) && os::process::command_line(pid).contains(&witness);
+    let ever: std::collections::BTreeSet<i32> = births(workspace, name).into_iter().collect();
+    ever.into_iter().filter(is_it).collect()
 }
 
 pub(crate) fn answers(port: &Port) -> bool {
@@ -70,6 +80,11 @@ pub(crate) fn pass(time: Duration) {
 /// A number from the environment, for the long runs.
 pub(crate) fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// What `cargo xtask soak` keeps: the case, how long it took, what was done, what came of it.
+pub(crate) fn tell_long_run(case: u32, took: Duration, what: &str, result: &str) {
+    println!("LONG RUN | {case} | {} | {what} | {result}", took.as_secs());
 }
 
 /// Chance with a seed that is told and can be given.

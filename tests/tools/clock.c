@@ -1,4 +1,4 @@
-/* Preloaded: shifts the time of day by as many seconds as the file PIPD_TEST_CLOCK says; nothing else. */
+/* Preloaded: shifts the time of day by as many seconds as the file XDG_PIPD_CLOCK says; nothing else. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static long shift(void) {
-  const char *path = getenv("PIPD_TEST_CLOCK");
+  const char *path = getenv("XDG_PIPD_CLOCK");
   char text[32] = {0};
   int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0) return 0;

@@ -9,6 +9,7 @@ mod build;
 mod deny;
 mod package;
 mod reliability;
+mod soak;
 mod test;
 mod tools;
 mod up;
@@ -25,7 +26,9 @@ usage: cargo xtask <command>
                                 run the tests that name a fault case, write docs/reliability.md
   package <what…>               wheel, Debian package, manual pages, completions (without a name: which there are)
   deny [--advisories]           licences, bans and sources of everything that is depended on
-  soak [test name…]             the long cases at full length: 1,000 kills, 3,600 restarts, minutes of shortage
+  soak [test name… | --from OUTPUT…]
+                                the long cases: 1,000 kills, an hour of a restart a second, minutes of shortage;
+                                recorded in tests/soaks.toml, shown by docs/reliability.md
   bench [name…]                 measure; without a name everything (names: cargo xtask bench --list)
 ";
 
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
         "reliability" => reliability::run(&rest),
         "package" => package::run(&rest),
         "deny" => deny::run(&rest),
-        "soak" => test::soak(&rest),
+        "soak" => soak::run(&rest),
         "bench" => bench::run(&rest),
         _ => {
             eprint!("{USAGE}");

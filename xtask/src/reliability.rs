@@ -8,6 +8,10 @@ mod cases;
 mod page;
 mod results;
 
+pub(crate) use cases::numbers;
+pub(crate) use page::Where;
+pub(crate) use results::{Outcome, parse as outcomes};
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,12 +35,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             (build::exit_code(status), output, BTreeMap::new())
         }
         // What is not in there is as it was.
-        [flag, files @ ..] if flag == "--from" => {
-            let read = |file: &String| {
-                std::fs::read_to_string(file).with_context(|| format!("failed to read {file}"))
-            };
-            (ExitCode::SUCCESS, files.iter().map(read).collect::<Result<String>>()?, known())
-        }
+        [flag, files @ ..] if flag == "--from" => (ExitCode::SUCCESS, read_all(files)?, known()),
         names => {
             let filter: Vec<String> = std::iter::once("--".to_owned()).chain(names.iter().cloned()).collect();
             let (status, output) = test::run_collecting(&filter)?;
@@ -45,10 +44,27 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     results.extend(results::parse(&output));
     let soaks = cases::soaks(&build::root())?;
-    let text = page::write(&cases, &tests, &results, &soaks, &page::Where::here());
+    let text = page::write(&cases, &tests, &results, &soaks, &Where::here());
     std::fs::write(page(), text).with_context(|| format!("failed to write {}", page().display()))?;
     eprintln!("written: {}", page().display());
     Ok(code)
+}
+
+/// What was printed into these files, one after the other.
+pub(crate) fn read_all(files: &[String]) -> Result<String> {
+    let read = |file: &String| {
+        // A service's own bytes may be in there.
+        let bytes = std::fs::read(file).with_context(|| format!("failed to read {file}"))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned() + "\n")
+    };
+    files.iter().map(read).collect()
+}
+
+/// Shows the long runs of `tests/soaks.toml` on the page; the rest of it stays what it is.
+pub(crate) fn show_soaks() -> Result<()> {
+    let soaks = cases::soaks(&build::root())?;
+    let before = std::fs::read_to_string(page()).context("failed to read docs/reliability.md")?;
+    std::fs::write(page(), page::with_soaks(&before, &soaks)).context("failed to write docs/reliability.md")
 }
 
 #[cfg(test)]
@@ -60,7 +76,11 @@ mod tests {
         let cases = cases::read(&build::root()).unwrap_or_else(|error| panic!("{error:#}"));
         let tests = cases::tests(&build::root()).unwrap_or_else(|error| panic!("{error:#}"));
         let text = std::fs::read_to_string(page()).unwrap_or_default();
-        let differences = page::differences(&text, &cases, &tests);
+        let soaks = cases::soaks(&build::root()).unwrap_or_else(|error| panic!("{error:#}"));
+        let mut differences = page::differences(&text, &cases, &tests);
+        if page::with_soaks(&text, &soaks) != text {
+            differences.push("the long runs are not those of tests/soaks.toml".into());
+        }
         assert!(
             differences.is_empty(),
             "docs/reliability.md is not that of this tree; type: cargo xtask reliability\n{}",

@@ -15,36 +15,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 
 /// The same; what is said is shown and returned.
 pub(crate) fn run_collecting(arguments: &[String]) -> Result<(ExitStatus, String)> {
-    let mut cargo = prepared(arguments)?;
+    collect(prepared(arguments)?)
+}
+
+/// Runs a command; what it says is shown and returned.
+pub(crate) fn collect(mut command: std::process::Command) -> Result<(ExitStatus, String)> {
     let mut child =
-        cargo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("failed to run cargo")?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("failed to run cargo")?;
     let (sender, lines) = channel();
     pass_on(child.stdout.take(), std::io::stdout(), sender.clone());
     pass_on(child.stderr.take(), std::io::stderr(), sender);
     let output = lines.into_iter().fold(String::new(), |text, line: String| text + &line + "\n");
     Ok((child.wait().context("failed to wait for cargo")?, output))
-}
-
-/// The long cases at full length; an hour or two.
-pub(crate) fn soak(arguments: &[String]) -> Result<ExitCode> {
-    let filter = if arguments.is_empty() { "case_" } else { "" };
-    let mut cargo = build::cargo();
-    cargo.args(["test", "-p", "pipd", "--test", "conformance", "--", "--nocapture", filter]).args(arguments);
-    for (variable, value) in [
-        ("PIPD_SOAK_KILLS", "1000"),
-        ("PIPD_SOAK_RESTARTS", "3600"),
-        ("PIPD_SOAK_PAIRS", "200"),
-        ("PIPD_SOAK_DAMAGES", "1000"),
-        ("PIPD_SOAK_FREEZE", "60"),
-        ("PIPD_SOAK_SHORTAGE", "120"),
-        ("PIPD_SOAK_POLL", "60"),
-    ] {
-        if std::env::var_os(variable).is_none() {
-            cargo.env(variable, value);
-        }
-    }
-    let status = cargo.status().context("failed to run cargo")?;
-    Ok(build::exit_code(status))
 }
 
 fn pass_on(

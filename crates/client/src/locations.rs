@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use run::layout::HostDir;
+use os::process::Liveness;
+use run::layout::{HostDir, RunDir};
+use run::record::{self, Started};
 
 use crate::LocateError;
 
@@ -36,8 +38,8 @@ impl Locations {
         Self { hosts }
     }
 
-    /// Services that have a living shim, whether or not a daemon looks after them: identifier of the workspace, and
-    /// name. Folders that cannot be read have none.
+    /// Services that live, whether or not anybody looks after them: identifier of the workspace, and name. One whose
+    /// shim died together with the daemon is known by its process. Folders that cannot be read have none.
     pub fn living(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for host in &self.hosts {
@@ -46,8 +48,7 @@ impl Locations {
                 for name in names_in(&workspace.services()) {
                     let service = workspace.service(&name);
                     let numbers = service.run_numbers().unwrap_or_default();
-                    let last = numbers.last().map(|&number| service.run(number).lock());
-                    if last.is_some_and(|lock| os::lock::is_held(&lock).unwrap_or(false)) {
+                    if numbers.last().is_some_and(|&number| lives(&service.run(number))) {
                         found.push((id.clone(), name));
                     }
                 }
@@ -60,6 +61,17 @@ impl Locations {
     pub fn hosts(&self) -> &[HostDir] {
         &self.hosts
     }
+}
+
+fn lives(run: &RunDir) -> bool {
+    if os::lock::is_held(&run.lock()).unwrap_or(false) {
+        return true;
+    }
+    let started = || record::read::<Started>(&run.started()).ok().flatten();
+    !run.exited().exists()
+        && started().is_some_and(|started| {
+            matches!(started.main.liveness(), Ok(Liveness::Running | Liveness::Stopped))
+        })
 }
 
 fn names_in(folder: &Path) -> Vec<String> {

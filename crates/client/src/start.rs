@@ -238,6 +238,7 @@ fn is_kept(name: &OsStr) -> bool {
         KEPT.contains(&name)
             || KEPT_OWN.contains(&name)
             || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || os::failpoint::is_kept(name)
     })
 }
 

@@ -34,6 +34,13 @@ macro_rules! failpoint {
 #[cfg(all(feature = "failpoints", debug_assertions))]
 pub use points::pass;
 
+/// Whether a client hands this variable on to the daemon it starts, so that a test can tell it another time of day.
+/// Never in a release: what a person preloads is for their own programs.
+#[must_use]
+pub fn is_kept(variable: &str) -> bool {
+    cfg!(all(feature = "failpoints", debug_assertions)) && variable == "LD_PRELOAD"
+}
+
 #[cfg(all(feature = "failpoints", debug_assertions))]
 mod points {
     use std::fs::{File, OpenOptions};

@@ -26,6 +26,7 @@ mod memory;
 mod mend;
 #[cfg(test)]
 mod ordering;
+mod own_log;
 mod port;
 mod privacy;
 mod probe;

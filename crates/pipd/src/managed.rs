@@ -2,9 +2,7 @@
 //!
 //! Without a manager nothing of this happens. It must never hold the loop: what is told is told without waiting.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +12,8 @@ use run::layout::HostDir;
 use run::record::{self, DaemonRecord};
 use tracing::{info, warn};
 
-/// Size at which the log is set aside, in bytes.
-const MAX_LOG_BYTES: u64 = 5 << 20;
+use crate::own_log;
+
 /// How long a daemon that no manager has is given to make way, before it is killed.
 const MAKES_WAY_WITHIN: Duration = Duration::from_secs(3);
 
@@ -43,11 +41,10 @@ impl Managed {
         }
         let path = host.daemon_log();
         let redirect = || -> io::Result<()> {
-            if std::fs::metadata(&path).is_ok_and(|data| data.len() > MAX_LOG_BYTES) {
+            if std::fs::metadata(&path).is_ok_and(|data| data.len() > own_log::MAX_BYTES) {
                 std::fs::rename(&path, path.with_extension("log.1"))?;
             }
-            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-            Ok(nix::unistd::dup2_stderr(&file)?)
+            own_log::open(&path)
         };
         if let Err(error) = redirect() {
             warn!(path = %path.display(), %error, "the manager keeps this log: the file cannot be written");

@@ -27,7 +27,7 @@ use crate::clock::wall_ms;
 use crate::daemon::{self, Daemon};
 use crate::managed::Managed;
 use crate::session::{self, Session};
-use crate::{mend, reaper, socket};
+use crate::{mend, own_log, reaper, socket};
 
 /// No daemon lives so long.
 const FOR_EVER: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 86_400);
@@ -132,6 +132,7 @@ fn prepare() -> Result<ExitCode, StartError> {
     let (hosts, lock, mut warnings) = take_place(&managed)?;
     let Some(host) = hosts.first().cloned() else { return Err(StartError::State("no folder".into())) };
     managed.keep_log(&host);
+    own_log::bound(host.daemon_log());
     displace(&host);
     let shim = shim_program().map_err(failed("pipd-shim"))?;
     let exe = std::env::current_exe().map_err(failed("own program"))?;
@@ -379,7 +380,8 @@ fn end_whole_on_panic() {
 fn begin_log() {
     let level =
         std::env::var("PIPD_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(io::stderr);
+    let layer =
+        tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(|| own_log::Stderr);
     // A second subscriber cannot be there; if it is, its lines are as good.
     let _ = tracing_subscriber::registry().with(layer).with(Targets::new().with_default(level)).try_init();
 }

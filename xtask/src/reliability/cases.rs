@@ -27,6 +27,9 @@ pub(crate) struct Test {
 /// A long run, as it was recorded.
 pub(crate) struct Soak {
     pub(crate) date: String,
+    pub(crate) system: String,
+    pub(crate) case: i64,
+    pub(crate) seconds: i64,
     pub(crate) what: String,
     pub(crate) result: String,
 }
@@ -76,16 +79,23 @@ pub(crate) fn soaks(root: &Path) -> Result<Vec<Soak>> {
     }
     let table = table(&path)?;
     let entries = table.get("soak").and_then(toml::Value::as_array).into_iter().flatten();
-    Ok(entries
-        .filter_map(toml::Value::as_table)
-        .filter_map(|entry| {
-            Some(Soak {
-                date: text(entry, "date")?,
-                what: text(entry, "what")?,
-                result: text(entry, "result")?,
-            })
+    entries
+        .map(|entry| {
+            let number = |key| entry.get(key).and_then(toml::Value::as_integer);
+            let text = |key| text(entry.as_table()?, key);
+            let soak = || {
+                Some(Soak {
+                    date: text("date")?,
+                    system: text("system")?,
+                    case: number("case")?,
+                    seconds: number("seconds")?,
+                    what: text("what")?,
+                    result: text("result")?,
+                })
+            };
+            soak().with_context(|| format!("{}: something is missing in {entry}", path.display()))
         })
-        .collect())
+        .collect()
 }
 
 /// Every test that names a case, by file and name.

@@ -30,8 +30,8 @@ const FAMILIES: [(&str, &str); 8] = [
 
 /// Where and when a run was made.
 pub(crate) struct Where {
-    date: String,
-    system: String,
+    pub(crate) date: String,
+    pub(crate) system: String,
 }
 
 impl Where {
@@ -86,11 +86,32 @@ pub(crate) fn write(
             );
         }
     }
+    with_soaks(&page, soaks)
+}
+
+const LONG_RUNS: &str = "
+## Long runs
+
+The same tests, much longer, when somebody lets them: `cargo xtask soak`. Each row is one run that passed, as long as it says; the
+programs were those that tests build, and shared the machine with other work.
+
+| date | case | length | what | result |
+|---|---|---|---|---|
+";
+
+/// The page with these long runs in place of those that are there.
+pub(crate) fn with_soaks(page: &str, soaks: &[Soak]) -> String {
+    let mut page = page.split("\n## Long runs\n").next().unwrap_or_default().to_owned();
     if !soaks.is_empty() {
-        page.push_str("\n## Long runs\n\n`cargo xtask soak`, when somebody lets it.\n\n| date | what | result |\n|---|---|---|\n");
-        for soak in soaks {
-            let _ = writeln!(page, "| {} | {} | {} |", soak.date, soak.what, soak.result);
-        }
+        page.push_str(LONG_RUNS);
+    }
+    for soak in soaks {
+        let length = match soak.seconds {
+            seconds @ ..120 => format!("{seconds} s"),
+            seconds => format!("{} min", seconds / 60),
+        };
+        let Soak { date, system, case, what, result, .. } = soak;
+        let _ = writeln!(page, "| {date}, {system} | {case} | {length} | {what} | {result} |");
     }
     page
 }
@@ -214,6 +235,23 @@ mod tests {
         assert_eq!(differences(&page, &cases, &tests[..1]).len(), 1);
         assert_eq!(differences(&page, &cases[..1], &tests).len(), 1);
         assert_eq!(differences(&page, &[case(1), case(2), case(3)], &tests).len(), 1);
+    }
+
+    #[test]
+    fn long_runs_are_replaced_and_the_rest_stays() {
+        let soak = |result: &str| Soak {
+            date: "2026-01-01".into(),
+            system: "Linux".into(),
+            case: 1,
+            seconds: 3_600,
+            what: "kills".into(),
+            result: result.into(),
+        };
+        let page = write(&[case(1)], &[], &BTreeMap::new(), &[], &place());
+        let with = with_soaks(&page, &[soak("none lost")]);
+        assert!(with.starts_with(&page) && with.ends_with("| 1 | 60 min | kills | none lost |\n"), "{with}");
+        assert_eq!(with_soaks(&with, &[soak("none lost")]), with);
+        assert_eq!(with_soaks(&with, &[]), page);
     }
 
     #[test]
