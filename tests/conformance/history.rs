@@ -273,16 +273,16 @@ fn case_22_24_32_a_history_of_everything_ends_as_it_was_asked_for() {
     history.settle();
     println!("{steps} steps: {:?}", history.told);
     let took = begun.elapsed();
-    if history.clock.is_some() {
-        let told = os::process::environ_value(sandbox.daemon(), "LD_PRELOAD").unwrap();
-        assert!(told.is_some(), "the daemon asks another clock than its forerunners");
-    }
     // Nothing is so broken that it could not be stopped and begun once more.
     for verb in ["stop", "start"] {
         for name in ["web", "keep"] {
             history.ask(verb, name, Some(verb == "start"));
         }
         history.settle();
+    }
+    if history.clock.is_some() {
+        let told = os::process::environ_value(sandbox.daemon(), "LD_PRELOAD").unwrap();
+        assert!(told.is_some(), "the daemon asks another clock than its forerunners");
     }
     let kinds = STEPS.len();
     tell_long_run(
