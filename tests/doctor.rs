@@ -184,6 +184,40 @@ fn what_the_workspace_uses_and_pipd_does_not_run_is_asked_once() {
 }
 
 #[test]
+fn a_watch_tells_when_what_the_workspace_uses_begins_to_answer() {
+    let sandbox = testkit::sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("w");
+    workspace.stub_service("web", "", "");
+    workspace.config(&format!(
+        "{}\n[depends.store]\nurl = \"http://127.0.0.1:{port}\"\n",
+        workspace.read("pipd.toml")
+    ));
+    workspace.pipctl(&["start"]).ok();
+    let mut command = workspace.command(sandbox.program());
+    let mut watch = command.args(["status", "--watch"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = watch.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(std::io::BufReader::new(stdout)).map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let shows = |wanted: &str| {
+        testkit::until(&format!("{wanted:?} in the watch"), LONG, || {
+            lines.try_iter().any(|line| line.contains(wanted))
+        });
+    };
+    shows(&format!("uses store at http://127.0.0.1:{port}: no answer"));
+    let mut store = sandbox.command(sandbox.stub()).args(["--listen", &port.to_string()]).spawn().unwrap();
+    shows(&format!("uses store at http://127.0.0.1:{port}: answers"));
+    for child in [&mut watch, &mut store] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn a_configuration_of_jupyter_that_overrides_is_named() {
     let sandbox = testkit::sandbox!();
     let Some(real) = testkit::Stack::Current.venv() else { testkit::skip!("no PIPD_TEST_VENV") };

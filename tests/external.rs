@@ -166,6 +166,78 @@ fn with_leave_nothing_follows_by_itself() {
 }
 
 #[test]
+fn a_new_daemon_keeps_to_what_was_agreed_on_the_port() {
+    let sandbox = sandbox!();
+    let (taken_over, port) = web(&sandbox, "after-a-kill", "");
+    let (left, left_port) = web(&sandbox, "left-after-a-kill", "external = \"leave\"");
+    let mut hands = Vec::new();
+    for (workspace, port) in [(&taken_over, &port), (&left, &left_port)] {
+        hands.push(Hand::runs(by_hand(&sandbox, workspace, port)));
+        answers(port);
+        workspace.pipctl(&["start"]).ok().says("already running, external");
+    }
+    // While they run a new daemon says so to the first who asks.
+    sandbox.kill_daemon();
+    taken_over.pipctl(&["daemon", "start"]).ok();
+    for workspace in [&taken_over, &left] {
+        let service = workspace.service("web");
+        assert_eq!((service.phase, service.run), (Phase::External, None), "{service:?}");
+    }
+    for hand in hands {
+        hand.ends(Signal::SIGTERM);
+    }
+    taken_over.await_phase("web", Phase::Quiet);
+    left.await_phase("web", Phase::Quiet);
+
+    // And after their end: a port that is left to others is not taken, the other one not before it was quiet.
+    sandbox.kill_daemon();
+    taken_over.pipctl(&["daemon", "start"]).ok();
+    let quiet = taken_over.service("web");
+    assert_eq!(quiet.phase, Phase::Quiet, "{quiet:?}");
+    let wait = quiet.next_try_ms.expect("a countdown") - quiet.since_ms;
+    assert!((9_000..=10_000).contains(&wait), "{wait} ms");
+    let theirs = left.service("web");
+    assert_eq!((theirs.phase, theirs.next_try_ms, theirs.run), (Phase::Quiet, None, None), "{theirs:?}");
+    until("pipd to take over", LONG, || taken_over.service("web").phase == Phase::Ready);
+    assert_eq!(left.service("web").phase, Phase::Quiet);
+
+    // Nobody runs it by hand any more, and that is on record too.
+    let run = taken_over.service("web").run;
+    kill(taken_over.pid("web"));
+    taken_over.await_service("web", "the next run", |now| now.run > run && now.phase == Phase::Ready);
+    left.pipctl(&["start"]).ok();
+    let daemon = sandbox.kill_daemon();
+    sandbox.await_daemon(daemon);
+    for workspace in [&taken_over, &left] {
+        workspace.await_phase("web", Phase::Ready);
+    }
+}
+
+#[test]
+fn a_reloader_started_by_hand_is_one_line_in_the_status() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("reloader");
+    workspace.link_venv(&venv);
+    workspace.write("server.py", "from fasthtml.common import *\napp, rt = fast_app()\nserve()\n");
+    workspace.config(&format!("[services.jupyter]\nenabled = false\n\n[services.server]\nport = {port}\n"));
+    let mut command = workspace.command(workspace.path(".venv/bin/python"));
+    command.arg("server.py").env("PORT", port.to_string());
+    let hand = Hand::runs(command);
+    answers(&port);
+    workspace.pipctl(&["start"]).ok().says("already running, external");
+    let service = workspace.service("server");
+    assert_eq!(service.pid, Some(hand.pid()));
+    let pids: Vec<_> = service.holders.iter().map(|holder| holder.pid).collect();
+    assert_eq!(pids, [Some(hand.pid())], "its worker has the same socket: {:?}", service.holders);
+    let shown = workspace.pipctl(&["status"]).ok().stdout;
+    assert_eq!(shown.matches("server.py").count(), 1, "{shown}");
+    assert_eq!(shown.matches(&hand.pid().to_string()).count(), 1, "{shown}");
+}
+
+#[test]
 fn the_run_button_takes_a_port_that_was_given_back() {
     let sandbox = sandbox!();
     let (workspace, port) = web(&sandbox, "handover", "");

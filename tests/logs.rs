@@ -275,6 +275,33 @@ print("everything held")
 "#;
 
 #[test]
+fn pipds_questions_are_left_out_where_a_server_logs_no_ports() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("portless");
+    workspace.config(&format!(
+        "[services.files]\ncommand = [\"python3\", \"-u\", \"-m\", \"http.server\", \"{port}\"]\nport = {port}\n"
+    ));
+    workspace.pipctl(&["start"]).ok();
+    let requests = |arguments: &[&str]| {
+        let shown = workspace.pipctl(&[&["logs", "files"], arguments].concat()).ok().stdout;
+        let lines = shown.lines().filter(|line| line.contains("\"GET / HTTP/")).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    until("pipd's question in the log", SHORT, || !requests(&["--probes"]).is_empty());
+    assert_eq!(requests(&[]), [] as [&str; 0], "{:?}", requests(&["--probes"]));
+    let own = requests(&["--probes"]).len();
+    // The same by a person's program.
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port.number())).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    std::io::Read::read_to_end(&mut stream, &mut Vec::new()).unwrap();
+    until("the person's question in the log", SHORT, || requests(&["--probes"]).len() == own + 1);
+    assert_eq!(requests(&[]).len(), 1);
+    assert_eq!(requests(&["-n", "50"]).len(), 1);
+}
+
+#[test]
 fn a_printing_service_is_ready_whatever_it_prints() {
     let sandbox = sandbox!();
     let port = sandbox.port();

@@ -38,7 +38,11 @@ fn fasthtml<'a>(sandbox: &'a Sandbox, venv: &Path, port: &Port) -> Workspace<'a>
 /// The process of the reloader's tree whose command line has this in it.
 #[track_caller]
 fn child(workspace: &Workspace, what: &str) -> i32 {
-    let main = workspace.pid("server");
+    child_of(workspace.pid("server"), what)
+}
+
+#[track_caller]
+fn child_of(main: i32, what: &str) -> i32 {
     until_some(what, SHORT, || {
         testkit::descendants(main).into_iter().find(|&pid| os::process::command_line(pid).contains(what))
     })
@@ -114,6 +118,89 @@ fn a_worker_that_is_killed_is_replaced_though_its_reloader_lives() {
     assert!(since.elapsed() < Duration::from_secs(15), "after {:?}", since.elapsed());
     assert_ne!(after.pid, before.pid);
     assert_eq!(get(&format!("http://127.0.0.1:{port}/")).unwrap().status, 200);
+}
+
+#[test]
+fn a_worker_that_was_killed_while_no_daemon_lived_is_replaced_too() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = fasthtml(&sandbox, &venv, &port);
+    let before = workspace.service("server");
+    let worker = child(&workspace, "spawn_main");
+    // What is written down of its processes follows its being ready.
+    let written = || {
+        let below =
+            |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut open = vec![sandbox.state()];
+        while let Some(path) = open.pop() {
+            if path.file_name().is_some_and(|name| name == "ready")
+                && std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&format!(" {worker}")))
+            {
+                return true;
+            }
+            open.extend(below(&path));
+        }
+        false
+    };
+    until("its processes on record", SHORT, written);
+    workspace.pipctl(&["daemon", "stop"]).ok();
+    kill(worker);
+    until("the worker to be gone", SHORT, || !testkit::alive(worker));
+    workspace.pipctl(&["daemon", "start"]).ok();
+    workspace.await_service("server", "a new run", |now| now.run != before.run && now.phase == Phase::Ready);
+    assert_eq!(get(&format!("http://127.0.0.1:{port}/")).unwrap().status, 200);
+}
+
+#[test]
+fn a_server_that_hangs_is_not_restarted_by_the_next_daemon() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = fasthtml(&sandbox, &venv, &port);
+    let before = workspace.service("server");
+    let worker = child(&workspace, "spawn_main");
+    workspace.pipctl(&["daemon", "stop"]).ok();
+    testkit::suspend(worker);
+    // One that has nothing to do with answers ends meanwhile.
+    kill(child_of(before.pid.unwrap(), "resource_tracker"));
+    workspace.pipctl(&["daemon", "start"]).ok();
+    let hangs = workspace.await_phase("server", Phase::Unhealthy);
+    assert_eq!((hangs.run, hangs.pid), (before.run, before.pid));
+    testkit::resume(worker);
+    let again = workspace.await_phase("server", Phase::Ready);
+    assert_eq!((again.run, again.pid, again.restarts), (before.run, before.pid, 0));
+}
+
+#[test]
+fn a_first_start_whose_worker_ends_is_told_long_before_the_deadline() {
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("first");
+    workspace.link_venv(&venv);
+    // Only the worker imports it, so the reloader lives.
+    let broken = "import sys\nif 'spawn_main' in ' '.join(sys.orig_argv):\n    import nothing_of_that_name\n";
+    workspace.write("server.py", &format!("{broken}{APP}"));
+    workspace.config(&format!(
+        "[services.jupyter]\nenabled = false\n\n[services.server]\nport = {port}\nready = {{ timeout = \"10m\" }}\n"
+    ));
+    let since = Instant::now();
+    let said = workspace.pipctl(&["start", "--timeout", "10m"]).expect(exit::TIMEOUT);
+    assert!(since.elapsed() < Duration::from_secs(120), "{said}");
+    let lost = workspace.service("server");
+    assert_eq!((lost.phase, lost.run), (Phase::Unhealthy, Some(1)), "{lost:?}");
+    for part in ["nothing_of_that_name", "has ended, and no other"] {
+        assert!(lost.detail.as_ref().unwrap().contains(part), "{lost:?}");
+        assert!(said.all().contains(part), "{part:?} expected in {said}");
+    }
+    // It heals with the source, in the same run.
+    workspace.write("server.py", APP);
+    let mended = workspace.await_phase("server", Phase::Ready);
+    assert_eq!((mended.run, mended.pid), (lost.run, lost.pid));
 }
 
 #[test]

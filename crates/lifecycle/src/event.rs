@@ -49,7 +49,8 @@ pub enum Event {
         /// Of which run.
         run: RunId,
     },
-    /// All of it is alive and it does not answer.
+    /// All of it is alive and it does not answer. Of one that was not ready yet it is said when what would have
+    /// answered is gone: it is not ready before something changes.
     Silent {
         /// Of which run.
         run: RunId,

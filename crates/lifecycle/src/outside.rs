@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// A person who ends a server by Ctrl-C mostly wants to start it again: the port is theirs for a while.
-    fn leave_quiet(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn leave_quiet(&mut self, turn: &mut Turn<'_>) {
         let earliest = self.budget.earliest(turn.now);
         let until = turn.policy.takeover_ms.map(|quiet| turn.after(quiet).max(earliest));
         self.enter(Phase::Quiet { until }, turn);

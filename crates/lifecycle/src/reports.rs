@@ -79,15 +79,19 @@ impl Service {
         self.waiting.answer(Answer::Ready, turn);
     }
 
-    /// All alive, no answer: shown, never restarted. A breakpoint looks the same.
-    pub(crate) fn silent(&mut self, turn: &Turn<'_>) {
+    /// All alive, no answer: shown, never restarted. A breakpoint looks the same. One that is starting is said to be
+    /// silent only when nothing is left that could answer: nobody waits for its deadline.
+    pub(crate) fn silent(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
             Phase::Ready { run, life } => {
                 self.enter(Phase::Unhealthy { run, life, was_ready: true }, turn);
             }
+            Phase::Starting { run, life, .. } => {
+                self.enter(Phase::Unhealthy { run, life, was_ready: false }, turn);
+                self.waiting.answer(Answer::Timeout, turn);
+            }
             // It has not answered so far either.
-            Phase::Starting { .. }
-            | Phase::Spawning { .. }
+            Phase::Spawning { .. }
             | Phase::Unhealthy { .. }
             | Phase::Stopping { .. }
             | Phase::Down

@@ -34,6 +34,9 @@ pub enum Restored {
     Finished,
     /// It was given up.
     GaveUp,
+    /// A server that somebody started by hand did its work, or had just ended: the port is theirs for a while, as
+    /// if it had ended now.
+    ByHand,
 }
 
 /// What restoring could not do, because it takes a policy or an action: the first step does it.
@@ -41,6 +44,8 @@ pub enum Restored {
 pub(crate) enum Unsettled {
     /// Draw the conclusions from an end.
     Ended { exit: Exit, uptime_ms: Millis },
+    /// Leave the port quiet for as long as the policy says.
+    Quiet,
     /// Ask the living run to end (again: the shim may be a new one, and asking twice harms nobody).
     Ask,
 }
@@ -55,6 +60,13 @@ impl Service {
             Restored::Resting => service.phase = Phase::Down,
             Restored::Finished => service.phase = at_rest(goal, Phase::Finished),
             Restored::GaveUp => service.phase = at_rest(goal, Phase::GaveUp),
+            Restored::ByHand => {
+                service.phase = at_rest(goal, Phase::Quiet { until: None });
+                service.unsettled = match goal {
+                    Goal::Up => Some(Unsettled::Quiet),
+                    Goal::Down => None,
+                };
+            }
             Restored::Ended { run, exit, uptime_ms } => {
                 service.last_run = last_run.max(run);
                 service.phase = waiting_to_start(goal, now);

@@ -22,7 +22,7 @@ impl Service {
             Event::Spawned { run } if self.concerns(run) => self.spawned(run, &mut turn),
             Event::Blocked { run, why } if self.concerns(run) => self.not_spawned(run, why, &mut turn),
             Event::Ready { run } if self.concerns(run) => self.answers(run, &mut turn),
-            Event::Silent { run } if self.concerns(run) => self.silent(&turn),
+            Event::Silent { run } if self.concerns(run) => self.silent(&mut turn),
             Event::Dead { run } if self.concerns(run) => self.dead(&mut turn),
             Event::Exited { run, exit } if self.concerns(run) => self.exited(run, exit, &mut turn),
             // A report of an older run changes nothing.
@@ -48,11 +48,18 @@ impl Service {
     }
 
     /// What should have been known before the event: the end of a run that nobody has drawn conclusions from yet,
-    /// and that the time to get ready is over (nobody who asks from now on is to be turned away for it).
+    /// since when a port is quiet, and that the time to get ready is over (nobody who asks from now on is to be turned away for it).
     fn settle(&mut self, turn: &mut Turn<'_>) {
-        if let Some(Unsettled::Ended { exit, uptime_ms }) = self.unsettled {
-            self.unsettled = None;
-            self.ended(self.last_run, exit, uptime_ms, turn);
+        match self.unsettled {
+            Some(Unsettled::Ended { exit, uptime_ms }) => {
+                self.unsettled = None;
+                self.ended(self.last_run, exit, uptime_ms, turn);
+            }
+            Some(Unsettled::Quiet) => {
+                self.unsettled = None;
+                self.leave_quiet(turn);
+            }
+            Some(Unsettled::Ask) | None => {}
         }
         self.check_start_deadline(turn);
     }

@@ -32,7 +32,13 @@ fn small(restart: Restart, start_limit: Option<u32>, probed: bool) -> Policy {
 /// Where a service can come from: never seen before, or restored in every way there is.
 fn beginnings() -> Vec<World> {
     let run = RunId(7);
-    let mut restored = std::vec![Restored::Nothing, Restored::Resting, Restored::Finished, Restored::GaveUp];
+    let mut restored = std::vec![
+        Restored::Nothing,
+        Restored::Resting,
+        Restored::Finished,
+        Restored::GaveUp,
+        Restored::ByHand
+    ];
     for uptime_ms in [0, 5_000] {
         for exit in world::EXITS {
             restored.push(Restored::Ended { run, exit, uptime_ms });

@@ -14,6 +14,7 @@ use wire::Goal;
 use crate::daemon::Daemon;
 use crate::input::Key;
 use crate::mend;
+use crate::port::Looked;
 use crate::recover::{self, Recovered};
 use crate::service::Service;
 use crate::session::Session;
@@ -55,6 +56,7 @@ impl Daemon {
         for key in &keys {
             self.adopt_service(key, &hosts, session);
         }
+        self.look_for_hands(&keys);
         // What was found out is on record before anything else can be lost, if it is certain where it belongs.
         for id in ids {
             if self.workspaces.get(&id).is_some_and(|workspace| workspace.root.as_path().is_absolute()) {
@@ -97,6 +99,7 @@ impl Daemon {
             service.port = saved.port;
             service.port_choice = saved.port_choice;
             service.goal = saved.goal;
+            service.by_hand = saved.by_hand;
             workspace.services.push((name, service));
         }
         self.workspaces.insert(id, workspace);
@@ -133,6 +136,10 @@ impl Daemon {
         let failures = failures_before(hosts, key, last, healthy_after);
         let anew = self.workspaces.get(&key.workspace).map(|workspace| session.brings_back(&workspace.root));
         let Some(service) = self.service_mut(key) else { return };
+        let by_hand = service
+            .by_hand
+            .as_ref()
+            .is_some_and(|seen| last <= seen.run && os::host::boot_id().is_ok_and(|boot| boot == seen.boot));
         let goal = match service.goal {
             Goal::Up => lifecycle::Goal::Up,
             Goal::Down => lifecycle::Goal::Down,
@@ -160,6 +167,12 @@ impl Daemon {
                 (restored, Some((dir, recovered)))
             }
         };
+        // Whatever our own last run came to: somebody has run it since.
+        let restored = match restored {
+            Restored::Alive { .. } | Restored::Resting => restored,
+            _ if by_hand => Restored::ByHand,
+            _ => restored,
+        };
         service.core =
             lifecycle::Service::restore(goal, run, restored, now).with_history(failures, u64::from(failures));
         if let Some((dir, recovered)) = recovered {
@@ -168,6 +181,22 @@ impl Daemon {
         }
         // The core looks around: what is wanted and gone is begun, what is unwanted and alive is ended.
         self.step(key, Event::Deadline);
+    }
+}
+
+impl Daemon {
+    /// What somebody ran by hand when the daemon before ended is looked for before anybody is served: whoever asks
+    /// first is to be told that it still runs.
+    fn look_for_hands(&mut self, keys: &[Key]) {
+        for key in keys {
+            let quiet = self
+                .service(key)
+                .is_some_and(|service| matches!(service.core.phase(), lifecycle::Phase::Quiet { .. }));
+            let found = quiet.then(|| self.seeker(key)?.look().ok()?).flatten();
+            if let Some(obstacle) = found {
+                self.on_looked(key, Looked::Held(Box::new(obstacle)));
+            }
+        }
     }
 }
 

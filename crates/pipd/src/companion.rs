@@ -2,29 +2,23 @@
 //! At most one at a time; it ends with the phase it belongs to.
 
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use lifecycle::{Block, Phase, RunId};
-use os::process::ProcessIdentity;
-use tokio::io::unix::AsyncFd;
+use run::layout::RunDir;
 use tokio::task::AbortHandle;
 
 use crate::daemon::Daemon;
 use crate::edited::Sources;
 use crate::input::{Input, Inputs, Key};
+use crate::members::{self, of as members, wait_for_a_death};
 use crate::port::{Look, watch_port};
 use crate::probe::{Finding, Target, Verdict};
+use crate::workers::Lost;
 
 /// How often the sources of a failing service are looked at.
 const LOOK_OUT: Duration = Duration::from_millis(250);
-
-/// Most processes of a run that are watched, each with a descriptor. The oldest have mostly the lowest numbers, and
-/// what is not watched the slow periodic look still covers.
-const MOST_WATCHED: usize = 128;
 
 /// How long a run is not on its port before it is looked for elsewhere, and then how often.
 const LOOK_ELSEWHERE: Duration = Duration::from_secs(2);
@@ -131,7 +125,8 @@ impl Daemon {
             Job::Guard(run) => {
                 let (target, sources) = (self.target(key)?, made_from(service));
                 let found = matches!(service.core.phase(), Phase::Ready { life, .. } if life.before > 0);
-                crate::tasks::spawn(guard(target, sources, found, inputs, key_, run))
+                let dir = service.live.as_ref()?.dir.clone();
+                crate::tasks::spawn(guard(target, sources, found, inputs, key_, run, dir))
             }
             Job::Revisit(run, was_ready) => {
                 let (target, sources) = (self.target(key)?, made_from(service));
@@ -170,6 +165,7 @@ async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
     let mut pause = Duration::from_millis(5);
     let mut told = None;
     let mut looked = Instant::now();
+    let mut lost = Lost::default();
     loop {
         match target.ask().await {
             Finding::Answered => {
@@ -185,6 +181,10 @@ async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
                 looked = Instant::now();
                 let members = members(&target).await;
                 tell_facts(&target, &members, &inputs, &key, run).await;
+                if let Some(verdict) = lost.look(&target, run).await {
+                    let _ = inputs.send(Input::Probed { key, run, verdict });
+                    return;
+                }
             }
             Finding::Foreign(_) | Finding::Refused | Finding::Silent | Finding::Unasked => {}
         }
@@ -195,26 +195,42 @@ async fn await_ready(target: Target, inputs: Inputs, key: Key, run: RunId) {
 
 /// Notes the members of a ready run and waits. The death of one is a reason to ask: at once, and a second later. So is
 /// it that nobody was there to see one die: a run that this daemon `found` is asked first.
-async fn guard(target: Target, sources: Sources, found: bool, inputs: Inputs, key: Key, run: RunId) {
+async fn guard(
+    target: Target,
+    sources: Sources,
+    found: bool,
+    inputs: Inputs,
+    key: Key,
+    run: RunId,
+    dir: RunDir,
+) {
     let mut not_before = tokio::time::Instant::now();
-    let mut look = found;
     // What was edited before it last answered is not what broke it.
     let mut answered_at = SystemTime::now();
+    let mut look = found;
+    let mut before = if found { members::answered(&dir, &target).await } else { None };
     loop {
-        let members = members(&target).await;
-        tell_facts(&target, &members, &inputs, &key, run).await;
-        if !std::mem::take(&mut look) {
-            wait_for_a_death(&members).await;
+        let mut known = members(&target).await;
+        tell_facts(&target, &known, &inputs, &key, run).await;
+        let mut died_at = SystemTime::now();
+        if std::mem::take(&mut look) {
+            // Somebody of those may be gone whom no daemon saw die, and at any moment since.
+            if let Some((at, members)) = before.take() {
+                (answered_at, died_at, known) = (at, at, members);
+            }
+        } else {
+            members::note(&dir, &target, answered_at);
+            wait_for_a_death(&known).await;
+            died_at = SystemTime::now();
         }
         let edits = Sources { good_at: Some(answered_at), ..sources.clone() };
-        let died_at = SystemTime::now();
         // A server whose helpers come and go is not asked about each of them.
         tokio::time::sleep_until(not_before).await;
         not_before = tokio::time::Instant::now() + ASK_AT_MOST_EVERY;
-        let mut verdict = examine(&target, &members, &edits, run, died_at).await;
+        let mut verdict = examine(&target, &known, &edits, run, died_at).await;
         if verdict != Verdict::Answered {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            verdict = examine(&target, &members, &edits, run, died_at).await;
+            verdict = examine(&target, &known, &edits, run, died_at).await;
         }
         if verdict != Verdict::Answered {
             let _ = inputs.send(Input::Probed { key, run, verdict });
@@ -263,45 +279,18 @@ async fn revisit(target: Target, sources: Sources, was_ready: bool, inputs: Inpu
 }
 
 /// What it really does, now that it does something.
-async fn tell_facts(target: &Target, members: &BTreeSet<i32>, inputs: &Inputs, key: &Key, run: RunId) {
+pub(crate) async fn tell_facts(
+    target: &Target,
+    members: &BTreeSet<i32>,
+    inputs: &Inputs,
+    key: &Key,
+    run: RunId,
+) {
     let (target, members) = (target.clone(), members.iter().copied().collect::<Vec<_>>());
     let Ok(facts) = crate::tasks::blocking(move || crate::truth::of(&target, &members)).await else {
         return;
     };
     let _ = inputs.send(Input::Facts { key: key.clone(), run, facts });
-}
-
-async fn members(target: &Target) -> BTreeSet<i32> {
-    let query = target.query.clone();
-    crate::tasks::blocking(move || crate::tree::pids(&query).into_iter().collect()).await.unwrap_or_default()
-}
-
-async fn wait_for_a_death(members: &BTreeSet<i32>) {
-    let mut deaths = FuturesUnordered::new();
-    for &pid in members.iter().take(MOST_WATCHED) {
-        let Ok(Some(identity)) = ProcessIdentity::of(pid) else { return };
-        match watch(&identity) {
-            Ok(Some(watch)) => deaths.push(async move { watch.readable().await.map(|_| ()) }),
-            Ok(None) => return,
-            // Not watched; the slow periodic look still covers it.
-            Err(_) => {}
-        }
-    }
-    if deaths.next().await.is_none() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// The end of a process as something to wait for; `None` when it is gone already.
-pub(crate) fn watch(process: &ProcessIdentity) -> std::io::Result<Option<AsyncFd<OwnedFd>>> {
-    use std::os::fd::AsFd;
-    let Some(watch) = os::wait::ExitWatch::new(process)? else { return Ok(None) };
-    let descriptor = watch.as_fd().try_clone_to_owned()?;
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe; an owned descriptor keeps the promise it asks for"
-    )]
-    AsyncFd::new(descriptor).map(Some)
 }
 
 /// One look at a run of which something died. Dead is only what is proven: nobody listens, or a member is gone,

@@ -188,8 +188,19 @@ impl Daemon {
         self.attend(key);
         if before != after {
             self.answer_for_stalled(key);
+            self.record_by_hand(key);
         }
         self.touch();
+    }
+
+    /// A daemon that comes later must not take a port that is left to whoever runs the service by hand.
+    fn record_by_hand(&mut self, key: &Key) {
+        let Some(service) = self.service_mut(key) else { return };
+        let now = service.left_by_hand();
+        if service.by_hand.is_some() != now.is_some() {
+            service.by_hand = now;
+            self.after_record(&key.workspace, Vec::new());
+        }
     }
 
     fn perform(&mut self, key: &Key, action: Action) {

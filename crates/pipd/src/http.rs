@@ -90,10 +90,10 @@ async fn note(stream: &TcpStream, question: &Question<'_>) -> Option<Probe> {
 }
 
 async fn exchange(mut stream: TcpStream, question: &Question<'_>) -> Answer {
-    // HTTP/1.0 keeps the answer in one piece: no chunks, and its end is the end of the connection.
-    let version = if question.body { "1.0" } else { "1.1" };
+    // No chunks, and the end of the answer is the end of the connection; and readers of the log know our lines by it.
+    let (version, agent) = (run::log::VERSION, run::log::AGENT);
     let mut request = format!(
-        "GET {} HTTP/{version}\r\nHost: localhost:{}\r\nUser-Agent: pipd\r\nAccept: */*\r\nConnection: close\r\n",
+        "GET {} {version}\r\nHost: localhost:{}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n",
         question.path,
         question.address.port()
     );

@@ -22,6 +22,7 @@ mod journal;
 mod jupyter;
 mod liveness;
 mod managed;
+mod members;
 mod memory;
 mod mend;
 #[cfg(test)]
@@ -52,6 +53,7 @@ mod timeline;
 mod tree;
 mod truth;
 mod unrecorded;
+mod workers;
 mod workspace;
 
 pub use startup::main;

@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use lifecycle::Phase;
 
-use crate::companion::examine;
+use crate::companion::{examine, tell_facts};
 use crate::daemon::Daemon;
 use crate::edited::Sources;
 use crate::input::{Input, Key};
+use crate::members;
+use crate::truth::sockets;
 
 /// How often, while anything that serves is ready: what hangs is noticed at the second look.
 const PERIOD: Duration = Duration::from_secs(6);
@@ -35,12 +37,17 @@ impl Daemon {
         self.look_after_memory();
         let Ok(listeners) = os::ports::all_listeners() else { return self.order_liveness() };
         let mut anybody = false;
-        let mut suspects = Vec::new();
+        let (mut suspects, mut altered) = (Vec::new(), Vec::new());
         for workspace in self.workspaces.values_mut() {
             for (name, service) in workspace.services.iter_mut() {
                 let Phase::Ready { run, .. } = *service.core.phase() else { continue };
                 let Some(port) = service.probed_port() else { continue };
                 anybody = true;
+                let key = || Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) };
+                let known = service.live.as_ref().map_or(0, |live| live.facts.sockets);
+                if known != 0 && known != sockets(&listeners, port) {
+                    altered.push((key(), run));
+                }
                 let queues = listeners.iter().filter(|listener| listener.addr.port() == port);
                 let waiting = queues.filter_map(|listener| listener.accept_queue).max();
                 let before = std::mem::replace(&mut service.accept_queue, waiting.unwrap_or_default());
@@ -51,13 +58,21 @@ impl Daemon {
                     Some(now) => before > 0 && now >= before,
                 };
                 if suspicious {
-                    let key = Key { workspace: Arc::clone(&workspace.id), service: Arc::clone(name) };
-                    suspects.push((key, run));
+                    suspects.push((key(), run));
                 }
             }
         }
         for key in self.labs() {
             self.watch_kernels(&key);
+        }
+        // Somebody listens there too, or no longer.
+        for (key, run) in altered {
+            let Some(target) = self.target(&key) else { continue };
+            let inputs = self.inputs.clone();
+            crate::tasks::spawn(async move {
+                let members = members::of(&target).await;
+                tell_facts(&target, &members, &inputs, &key, run).await;
+            });
         }
         for (key, run) in suspects {
             let Some(target) = self.target(&key) else { continue };

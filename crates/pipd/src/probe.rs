@@ -170,13 +170,14 @@ impl Daemon {
         }
         match verdict {
             Verdict::Answered => self.step(key, Event::Ready { run }),
+            // Known before the step: whoever waits is answered by it.
             Verdict::Silent(why) => {
-                self.step(key, Event::Silent { run });
                 self.complain(key, why);
+                self.step(key, Event::Silent { run });
             }
             Verdict::Broken(why, words) => {
-                self.step(key, Event::Silent { run });
                 self.complain(key, [&[why], &words[..]].concat().join("\n"));
+                self.step(key, Event::Silent { run });
             }
             Verdict::Dead(why) => {
                 tracing::info!(%key, why, "proven dead");

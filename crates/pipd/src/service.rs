@@ -9,6 +9,7 @@ use os::process::ProcessIdentity;
 use run::layout::RunDir;
 use run::protocol::Order;
 use run::record::Exited;
+use run::workspace::ByHand;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use wire::{
@@ -37,6 +38,8 @@ pub(crate) struct Service {
     pub(crate) port_choice: Option<PortSpec>,
     /// What is written in the workspace's record; set before the core hears of it.
     pub(crate) goal: Goal,
+    /// As it is in the record: it is wanted, and its port is left to whoever runs it by hand.
+    pub(crate) by_hand: Option<ByHand>,
     pub(crate) core: lifecycle::Service,
     pub(crate) policy: lifecycle::Policy,
     pub(crate) live: Option<LiveRun>,
@@ -139,6 +142,7 @@ impl Service {
             port: None,
             port_choice: None,
             goal: Goal::Down,
+            by_hand: None,
             core,
             policy,
             live: None,
@@ -231,6 +235,15 @@ impl Service {
     pub(crate) fn scope(&self) -> Option<run::tree::Scope> {
         let live = self.live.as_ref()?;
         Some(crate::tree::scope(live, self.spec.kind == wire::Kind::Jupyter))
+    }
+
+    /// What the record is to say of whoever runs it by hand.
+    pub(crate) fn left_by_hand(&self) -> Option<ByHand> {
+        use lifecycle::Phase;
+        let theirs = matches!(self.core.phase(), Phase::External | Phase::Quiet { .. })
+            && self.core.goal() == lifecycle::Goal::Up;
+        let boot = theirs.then(os::host::boot_id)?.ok()?;
+        Some(ByHand { boot, run: self.core.last_run().0 })
     }
 
     /// Whether `run` is the one that lives.

@@ -97,7 +97,7 @@ impl Daemon {
             jupyter: live.and_then(|live| live.jupyter.clone()),
             holders: seen.map(|seen| seen.holders.clone()).unwrap_or_default(),
             log_dir: host.map(|host| host.workspace(&workspace.id).service(name).logs().as_path().into()),
-            warnings: warnings(service),
+            warnings: warnings(service, &workspace.token),
             choices: match service.core.phase() {
                 Phase::Blocked { .. } => seen.map(|seen| seen.choices.clone()).unwrap_or_default(),
                 _ => Vec::new(),
@@ -207,7 +207,7 @@ fn hint(service: &Service, name: &str) -> Option<String> {
     }
 }
 
-fn warnings(service: &Service) -> Vec<String> {
+fn warnings(service: &Service, token: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if service.core.run().is_some() {
         warnings.extend(service.spec.warnings.iter().cloned());
@@ -239,7 +239,7 @@ fn warnings(service: &Service) -> Vec<String> {
             "its token is empty: whoever reaches it may run code; start it without `token=\"\"`".to_owned(),
         );
     }
-    warnings.extend(crate::truth::warnings(service));
+    warnings.extend(crate::truth::warnings(service, token));
     let own_port = live_port(service);
     warnings.extend(crate::strays::warnings(&service.strays, own_port));
     if let Some(obstacle) = &service.port_left {

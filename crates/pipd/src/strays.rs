@@ -8,7 +8,8 @@ use wire::Text;
 
 use crate::daemon::Daemon;
 use crate::input::Key;
-use crate::port::{External, jpserver};
+use crate::jupyter::server;
+use crate::port::External;
 
 /// A Jupyter server of the workspace's folder that is neither the service nor in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,21 +36,21 @@ impl Search {
     /// The strays, if they are others than before. Reads files; not for the loop.
     pub(crate) fn look(self) -> Option<(Key, Vec<Stray>)> {
         let mut found: Vec<Stray> = Vec::new();
-        for (server, process) in self.folders.iter().flat_map(|folder| jpserver::all(folder)) {
-            if self.known.contains(&process.pid) || !server.serves(&self.root) {
+        for (written, process) in self.folders.iter().flat_map(|folder| server::all(folder)) {
+            if self.known.contains(&process.pid) || !written.serves(&self.root) {
                 continue;
             }
-            let listeners = os::ports::listeners(server.port).unwrap_or_default();
+            let listeners = os::ports::listeners(written.port).unwrap_or_default();
             let holds = os::ports::holders(&listeners, Some(&[process.pid])).unwrap_or_default();
             if holds.is_empty() || found.iter().any(|known| known.pid == process.pid) {
                 continue;
             }
             found.push(Stray {
                 pid: process.pid,
-                port: server.port,
-                address: server.address("/lab"),
+                port: written.port,
+                address: written.address("/lab"),
                 from: crate::port::origin_of(&process),
-                open_to_all: crate::port::is_open(&server),
+                open_to_all: written.is_open(),
             });
         }
         found.sort_by_key(|stray| stray.pid);
@@ -63,7 +64,7 @@ impl Daemon {
         let service = self.service(key)?;
         let captured = service.environment.as_ref().and_then(|name| workspace.environments.get(name));
         let captured = captured.map(Arc::clone).unwrap_or_default();
-        let folders = jpserver::folders(|name| captured.get(name).map(Text::as_os_str));
+        let folders = server::folders(|name| captured.get(name).map(Text::as_os_str));
         let runs = self.workspaces.values().flat_map(|workspace| &workspace.services);
         let mains = runs.filter_map(|(_, service)| service.live.as_ref()?.main.as_ref().map(|main| main.pid));
         let external = service.external().map(|external: &External| external.main.pid);

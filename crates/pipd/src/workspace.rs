@@ -58,6 +58,7 @@ impl Workspace {
                     environment: service.environment.clone(),
                     port: service.port,
                     port_choice: service.port_choice,
+                    by_hand: service.by_hand.clone(),
                 })
                 .collect(),
             depends: self.depends.clone(),

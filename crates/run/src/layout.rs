@@ -190,7 +190,7 @@ impl RunDir {
         self.0.join("exit.json")
     }
 
-    /// Empty; there once the run was ready.
+    /// There once the run was ready: [`crate::record::mark_ready`], [`crate::record::Answered`].
     pub fn ready(&self) -> PathBuf {
         self.0.join("ready")
     }

@@ -260,6 +260,37 @@ pub fn mark_ready(dir: &crate::layout::RunDir) {
     let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.ready());
 }
 
+/// Who was there when a run last answered, in the file that [`mark_ready`] makes: a later daemon knows by it that one of
+/// them has ended while none lived. Empty from daemons that did not write it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Its processes.
+    pub pids: Vec<i32>,
+}
+
+impl Answered {
+    /// Writes it down. What a disk refuses is known to nobody later, which is no fault.
+    pub fn note(&self, dir: &crate::layout::RunDir) {
+        let mut text = self.at_ms.to_string();
+        for pid in &self.pids {
+            text.push_str(&format!(" {pid}"));
+        }
+        text.push('\n');
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(dir.ready());
+        let _ = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    }
+
+    /// What was written down, if it is whole.
+    pub fn read(dir: &crate::layout::RunDir) -> Option<Self> {
+        let text = std::fs::read_to_string(dir.ready()).ok()?;
+        let mut words = text.strip_suffix('\n')?.split(' ');
+        let at_ms = words.next()?.parse().ok()?;
+        Some(Self { at_ms, pids: words.map(str::parse).collect::<Result<_, _>>().ok()? })
+    }
+}
+
 /// Notes that a run was asked to end, so that a later daemon does not take it for one that goes on.
 pub fn mark_stopping(dir: &crate::layout::RunDir) {
     let _ = os::failpoint!("mark.stopping");

@@ -52,4 +52,16 @@ pub struct ServiceRecord {
     /// What was chosen on the command line instead of the configured port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_choice: Option<wire::PortSpec>,
+    /// It is wanted, and its port is left to whoever runs it by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
+}
+
+/// Somebody runs a service by hand, or did a moment ago. True only of the boot and as long as there was no later run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// The boot during which it was seen.
+    pub boot: String,
+    /// The highest number that had been given to a run of ours.
+    pub run: u64,
 }

@@ -44,7 +44,7 @@ pub(super) fn of_edge(
     assert!(actions.is_sorted_by_key(rank), "out of order\n{}", told());
 
     answers(before, event, actions, after, &told);
-    by_hand(before, event, actions, after, &told);
+    by_hand(before, event, now, actions, after, policy, &told);
 
     // Nothing is due that was not done; in particular no circle that takes no time.
     assert!(service.deadline().is_none_or(|at| at > now), "due and not done\n{}", told());
@@ -58,8 +58,10 @@ pub(super) fn of_edge(
 fn by_hand(
     before: &World,
     event: Event,
+    now: Millis,
     actions: &[Action],
     after: &World,
+    policy: &Policy,
     told: &dyn Fn() -> std::string::String,
 ) {
     let adopted = actions.iter().any(|action| matches!(action, Action::Adopt { .. }));
@@ -74,7 +76,11 @@ fn by_hand(
         && spawned
     {
         let asked = matches!(event, Event::Start { .. } | Event::Restart { .. });
-        assert!(asked || until.is_some(), "started though nothing is to start by itself\n{}", told());
+        let by_itself = policy.takeover_ms.is_some();
+        assert!(asked || by_itself, "started though nothing is to start by itself\n{}", told());
+        // Known for how long it was quiet; a new daemon that was not there begins anew.
+        let over = until.is_some_and(|until| until <= now) || policy.takeover_ms == Some(0);
+        assert!(asked || over, "started before its port was quiet\n{}", told());
     }
     if matches!(event, Event::Adopt { .. }) && !asked {
         let waits = |world: &World| world.service.waiting.0.len();

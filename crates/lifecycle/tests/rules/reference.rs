@@ -213,6 +213,11 @@ impl Model {
             (Event::Silent { .. }, Process::Alive { born, health: Health::Good }) => {
                 self.process = Process::Alive { born, health: Health::Silent };
             }
+            // Whoever waits for it need not wait for the deadline.
+            (Event::Silent { .. }, Process::Alive { born, health: Health::NotYet { .. } }) => {
+                self.process = Process::Alive { born, health: Health::Late };
+                self.tell(Answer::Timeout);
+            }
             (Event::Dead { .. }, Process::Alive { health: Health::NotYet { .. }, .. }) => {}
             (Event::Dead { .. }, Process::Alive { born, health }) => {
                 if self.policy.restart != Restart::Never {

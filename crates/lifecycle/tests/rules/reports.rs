@@ -76,9 +76,22 @@ fn nothing_is_proven_before_it_was_ready() {
         .quietly(1, dead(1), "spawning 1")
         .quietly(2, spawned(1), "starting 1")
         .quietly(3, dead(1), "starting 1")
-        .quietly(4, silent(1), "starting 1")
         .quietly(10_002, Event::Deadline, "late 1")
         .then(10_003, dead(1), &[end(1)], "stopping 1: dead");
+}
+
+#[test]
+fn nobody_waits_for_what_has_lost_what_would_have_answered() {
+    let lost = || {
+        Story::of(policy())
+            .then(0, start(1), &[goal(Goal::Up), spawn(1)], "spawning 1")
+            .quietly(1, silent(1), "spawning 1")
+            .quietly(2, spawned(1), "starting 1")
+            .then(3, silent(1), &[answer(1, Answer::Timeout)], "late 1")
+            .due(None)
+    };
+    lost().quietly(900, ready(1), "ready 1");
+    lost().quietly(99_000, Event::Deadline, "late 1");
 }
 
 #[test]

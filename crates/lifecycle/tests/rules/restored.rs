@@ -171,3 +171,22 @@ fn run_numbers_go_on_from_the_highest() {
     let service = Service::restore(Goal::Up, RunId(3), alive, NOW);
     Story::restored(service, policy()).then(NOW, crash(9), &[spawn(10)], "spawning 10");
 }
+
+#[test]
+fn a_port_left_to_whoever_ran_it_by_hand_stays_theirs() {
+    // The countdown begins anew: nobody saw what happened meanwhile.
+    back(Goal::Up, Restored::ByHand)
+        .due(Some(NOW))
+        .quietly(NOW, Event::Deadline, "quiet")
+        .due(Some(NOW + 10_000))
+        .then(NOW + 10_000, Event::Deadline, &[spawn(8)], "spawning 8");
+    back(Goal::Up, Restored::ByHand).quietly(NOW, APPEARS, "external").quietly(NOW + 5, GOES, "quiet");
+    back(Goal::Up, Restored::ByHand).then(NOW, start(1), &[spawn(8)], "spawning 8");
+    back(Goal::Down, Restored::ByHand).due(None).quietly(NOW, Event::Deadline, "down");
+    // What is left to others is not started by a new daemon either.
+    let service = Service::restore(Goal::Up, RunId(7), Restored::ByHand, NOW);
+    Story::restored(service, Policy { takeover_ms: None, ..policy() })
+        .quietly(NOW, Event::Deadline, "quiet")
+        .due(None)
+        .quietly(NOW + 99_000, Event::Deadline, "quiet");
+}

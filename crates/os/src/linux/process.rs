@@ -153,6 +153,11 @@ pub(crate) fn terminal_name(tty: u64) -> Option<String> {
     }
 }
 
+pub(crate) fn shares_network(pid: i32) -> Option<bool> {
+    let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    Some(network(&pid.to_string())? == network("self")?)
+}
+
 pub(crate) fn command(pid: i32) -> Option<Vec<OsString>> {
     fs::read(format!("/proc/{pid}/cmdline")).ok().map(|words| split_words(&words))
 }

@@ -211,6 +211,11 @@ pub(crate) fn terminal_name(tty: u64) -> Option<String> {
     })
 }
 
+/// There is one network for all.
+pub(crate) const fn shares_network(_pid: i32) -> Option<bool> {
+    Some(true)
+}
+
 pub(crate) fn command(pid: i32) -> Option<Vec<OsString>> {
     let all = sysctl::arguments(pid).ok()?;
     split_arguments(&all).map(|(arguments, _)| split_words(arguments))

@@ -206,6 +206,12 @@ pub fn terminal_name(tty: u64) -> Option<String> {
     if tty == 0 { None } else { sys::process::terminal_name(tty) }
 }
 
+/// Whether a process sees the network that we see; `None` where that cannot be found out.
+#[must_use]
+pub fn shares_network(pid: i32) -> Option<bool> {
+    sys::process::shares_network(pid)
+}
+
 /// When a process started, in milliseconds since 1970 by today's clock.
 #[must_use]
 pub fn started_ms(process: &ProcessInfo) -> Option<i64> {

@@ -26,6 +26,12 @@ pub(crate) struct Use {
     pub(crate) detail: Option<String>,
 }
 
+/// Whether all that is used now was asked.
+pub(super) fn cover(uses: &Uses, snapshot: &Snapshot) -> bool {
+    let mut depends = snapshot.workspaces.iter().flat_map(|workspace| &workspace.depends);
+    depends.all(|depend| uses.contains_key(&depend.url))
+}
+
 /// Asks all at once. Another machine only when `thorough`: that may take a second.
 pub(super) fn of(snapshot: &Snapshot, thorough: bool) -> Uses {
     let mut asked = BTreeMap::new();

@@ -7,7 +7,7 @@ use client::{CallError, Client, ConnectError, Locations};
 use wire::{DetailsAnswer, Snapshot};
 
 use super::status::{self, Running};
-use super::uses;
+use super::uses::{self, Uses};
 use crate::cli;
 use crate::clock::now_ms;
 use crate::exit::{Exit, Failure};
@@ -16,7 +16,7 @@ use crate::terminal::Terminal;
 
 /// Ages are shown anew so often when nothing changes.
 const TICK: Duration = Duration::from_secs(1);
-/// What `--long` shows is gathered so often.
+/// What `--long` shows is gathered so often, and so often it is asked whether what services use answers.
 const GATHER: Duration = Duration::from_secs(2);
 
 /// Shows until the process is ended, or nobody reads any more.
@@ -68,6 +68,7 @@ fn follow(
 ) -> Result<(), Stopped> {
     let mut snapshot = client.subscribe_with_details(root)?;
     let mut gathered: Option<(Instant, Option<DetailsAnswer>)> = None;
+    let mut asked: Option<(Instant, Uses)> = None;
     let mut is_news = true;
     screen.absent = false;
     loop {
@@ -77,7 +78,13 @@ fn follow(
             is_news = true;
         }
         let details = gathered.as_ref().and_then(|(_, details)| details.as_ref());
-        let text = text(client, args, &snapshot, details).map_err(Stopped::Reader)?;
+        if asked.as_ref().is_none_or(|(at, uses)| at.elapsed() >= GATHER || !uses::cover(uses, &snapshot)) {
+            let uses = uses::of(&snapshot, args.long);
+            is_news |= asked.as_ref().is_some_and(|(_, before)| *before != uses);
+            asked = Some((Instant::now(), uses));
+        }
+        let uses = asked.as_ref().map(|(_, uses)| uses);
+        let text = text(client, args, &snapshot, details, uses).map_err(Stopped::Reader)?;
         screen.show(terminal, &text, is_news).map_err(Stopped::Reader)?;
         let newer = client.changes().next_within(TICK)?;
         is_news = newer.is_some();
@@ -90,15 +97,17 @@ fn text(
     args: &cli::Status,
     snapshot: &Snapshot,
     details: Option<&DetailsAnswer>,
+    uses: Option<&Uses>,
 ) -> Result<String, Failure> {
     if args.json {
-        let running = Running { running: true, daemon: client.daemon(), snapshot, uses: None, details };
+        let uses = uses.filter(|_| args.long);
+        let running = Running { running: true, daemon: client.daemon(), snapshot, uses, details };
         return Ok(serde_json::to_string(&running)? + "\n");
     }
     if snapshot.workspaces.is_empty() {
         return Ok(render::list(snapshot));
     }
-    Ok(render::snapshot(snapshot, details, &uses::Uses::new(), now_ms()))
+    Ok(render::snapshot(snapshot, details, uses.unwrap_or(&Uses::new()), now_ms()))
 }
 
 /// Where it is shown: a terminal is drawn over, anything else gets what is new, one piece after the other.

@@ -117,7 +117,10 @@ fn below(service: &ServiceView, now_ms: i64) -> Vec<String> {
         | Phase::External
         | Phase::Unknown => {}
     }
-    for view in unnamed(&service.holders, service.detail.as_deref()) {
+    // Of what runs by hand the row has the process and the reason the rest.
+    let own = service.pid.filter(|_| service.phase == Phase::External);
+    let holders = unnamed(&service.holders, service.detail.as_deref());
+    for view in holders.filter(|holder| own.is_none() || holder.pid != own) {
         lines.push(format!("    {}", holder(view, now_ms)));
     }
     lines.extend(service.warnings.iter().map(|warning| warning_line(4, warning)));

@@ -69,7 +69,8 @@ fn every_phase() -> Vec<Value> {
             {"cause": {"signal": 11}, "at_ms": NOW, "uptime_ms": 20}, "hint": "pipctl start gaveup"})),
         service(json!({"name": "external", "phase": "external", "owner": "external", "pid": 11,
             "started_ms": NOW - 60_000, "hint": "pipctl adopt external   (has it looked after from now on)",
-            "detail": "started by hand from Cursor, terminal pts/3: python server.py"})),
+            "detail": "started by hand from Cursor, terminal pts/3: python server.py",
+            "holders": [{"address": "127.0.0.1:5001", "pid": 11, "command": "python server.py", "owner": "external"}]})),
         service(
             json!({"name": "quiet", "phase": "quiet", "next_try_ms": NOW + 8_000, "hint": "pipctl start quiet",
             "detail": "what was started by hand has ended; pipd starts its own if the port stays quiet"}),

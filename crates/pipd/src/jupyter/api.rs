@@ -51,7 +51,7 @@ pub(super) async fn kernels(lab: &Lab) -> Result<Vec<KernelView>, String> {
 async fn ask(lab: &Lab) -> Result<Vec<KernelView>, String> {
     let main = lab.main;
     // Its configuration may have given it another path or token than it was started with.
-    let written = crate::tasks::blocking(move || main.and_then(server::of)).await.ok().flatten();
+    let written = crate::tasks::blocking(move || main.and_then(server::of_pid)).await.ok().flatten();
     if written.as_ref().is_some_and(|server| server.secure) {
         return Err("JupyterLab speaks TLS, and pipd does not ask that way".into());
     }

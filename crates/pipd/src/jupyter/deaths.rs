@@ -87,7 +87,7 @@ impl Daemon {
 async fn await_end(key: Key, run: RunId, id: String, process: ProcessIdentity, inputs: Inputs) {
     let kills = os::memory::Kills::of(process.pid);
     let Ok(Some(status)) = ExitWatch::new(&process) else { return };
-    let Ok(Some(end)) = crate::companion::watch(&process) else { return };
+    let Ok(Some(end)) = crate::members::watch(&process) else { return };
     if end.readable().await.is_err() {
         return;
     }

@@ -6,7 +6,7 @@
 mod api;
 pub(crate) mod deaths;
 pub(crate) mod processes;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

@@ -10,9 +10,9 @@ use os::process::{ProcessIdentity, ProcessInfo};
 use wire::{HolderView, Kind, Owner, Text};
 
 use super::holder::Holder;
-use super::jpserver::{self, JpServer};
 use super::origin;
 use super::seeker::Seeker;
+use crate::jupyter::server::{self, JpServer};
 
 /// How far upwards from a listener its server is looked for.
 const LONGEST_CHAIN: usize = 8;
@@ -48,8 +48,9 @@ pub(crate) fn among(holders: &[Holder], seeker: &Seeker) -> Option<External> {
         Some((holder, process))
     });
     candidates.find_map(|(holder, process)| {
-        let folders = || jpserver::folders_of(process.pid);
-        let jupyter = (seeker.kind == Kind::Jupyter).then(|| jpserver::of(&process, &folders())).flatten();
+        let jupyter = (seeker.kind == Kind::Jupyter)
+            .then(|| server::of(&process, &server::folders_of(process.pid)))
+            .flatten();
         match jupyter {
             // It says itself whose notebooks it serves; where it was typed does not matter.
             Some(server) => by_file(holder, &process, &server, seeker),
@@ -68,13 +69,8 @@ fn by_file(holder: &Holder, process: &ProcessInfo, server: &JpServer, seeker: &S
     found.address = Some(server.address(&path));
     found.url = Some(server.login_url(&path));
     found.token = Some(server.token.clone());
-    found.open_to_all = is_open(server);
+    found.open_to_all = server.is_open();
     Some(found)
-}
-
-/// Whether anybody who reaches it may do everything.
-pub(crate) fn is_open(server: &JpServer) -> bool {
-    server.token.is_empty() && !server.password
 }
 
 /// The classic notebook has its page elsewhere.
@@ -107,6 +103,21 @@ fn by_command(holder: &Holder, process: &ProcessInfo, seeker: &Seeker) -> Option
     found.url = Some(address.clone());
     found.address = Some(address);
     Some(found)
+}
+
+/// Whether a process is this one, or was started by it.
+pub(super) fn is_below(pid: i32, main: &ProcessIdentity) -> bool {
+    let mut next = pid;
+    for _ in 0..LONGEST_CHAIN {
+        if next == main.pid {
+            return true;
+        }
+        match os::process::info(next) {
+            Ok(Some(info)) if info.ppid > 1 => next = info.ppid,
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    false
 }
 
 fn describe(holder: &Holder, main: &ProcessInfo) -> Option<External> {

@@ -1,12 +1,10 @@
 //! Port truth: is it free, and if not, who listens there and what that is. Never touches anybody.
 //!
 //! `seeker` looks, off the loop; `holder` and `origin` say who it is and from where; `external` knows a service of
-//! ours that somebody started by hand, `jpserver` reads what Jupyter servers write of themselves; `naming` turns
-//! markers into services and says what to type; `sight` is what the loop makes of a look, and when it looks again.
+//! ours that somebody started by hand; `naming` turns markers into services and says what to type; `sight` is what the loop makes of a look, and when it looks again.
 
 mod external;
 mod holder;
-pub(crate) mod jpserver;
 mod naming;
 mod origin;
 mod seeker;
@@ -14,7 +12,7 @@ mod sight;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-pub(crate) use external::{External, is_open};
+pub(crate) use external::External;
 pub(crate) use naming::Ours;
 pub(crate) use origin::of as origin_of;
 pub(crate) use seeker::{Seeker, Standing};

@@ -102,7 +102,8 @@ impl Seeker {
         let watch = holders.iter().filter_map(|holder| holder.process?.identity().ok()).collect();
         let mut views: Vec<_> = holders.into_iter().map(|holder| holder.view).collect();
         if let Some(external) = &external {
-            views.retain(|view| view.pid != external.view.pid);
+            // Its workers have the same socket; that makes them no other holders.
+            views.retain(|view| !view.pid.is_some_and(|pid| external::is_below(pid, &external.main)));
             views.insert(0, external.view.clone());
         }
         Obstacle { detail, holders: views, external, watch, standing, ..Obstacle::default() }

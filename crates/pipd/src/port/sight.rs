@@ -97,7 +97,7 @@ pub(crate) async fn watch_port(
 
 /// The end of a process; `None` when it cannot be watched.
 fn end_of(process: &ProcessIdentity) -> Option<impl Future<Output = ()> + use<>> {
-    let watch = crate::companion::watch(process).ok()??;
+    let watch = crate::members::watch(process).ok()??;
     Some(async move { drop(watch.readable().await) })
 }
 

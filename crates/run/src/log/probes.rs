@@ -3,17 +3,29 @@
 //! Whoever asks a service by HTTP notes the moment and the local port of the connection before it sends the
 //! question, and again when it has the answer. A server that logs who asked (`127.0.0.1:43210 - "GET / HTTP/1.1"`)
 //! logs that port, and while the connection lives nobody else can have it: so a reader can leave out exactly these
-//! lines. A server that logs no port cannot be told apart from a person's browser; its lines are always shown.
+//! lines.
 //!
-//! Must never: leave out a line that names another port, another path, or another time.
+//! A server that logs no port (`127.0.0.1 - - [date] "GET / HTTP/1.0" 200 -`) mostly logs the version of the protocol.
+//! Ours is [`VERSION`], which no browser, no curl and no test client has spoken for decades: one such line for each
+//! question, at its time, for its path, is left out. One that logs neither is always shown.
+//!
+//! Must never: leave out a line that names another port, another path, another version, another client or another
+//! time; or two lines for one question.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Entry;
+use super::{Entry, Stamp};
+
+/// What pipd says it speaks when it asks. It also keeps an answer in one piece.
+pub const VERSION: &str = "HTTP/1.0";
+
+/// What it calls itself.
+pub const AGENT: &str = "pipd";
 
 /// Size at which a new file is begun; the one before it is kept. Some weeks of questions every ten seconds.
 const FILE_BYTES: u64 = 4 << 20;
@@ -24,6 +36,9 @@ const AFTER_ANSWER_MS: i64 = 1_000;
 /// How long a question without an answer may turn up, in milliseconds: it waits in the backlog of a server that is
 /// broken until somebody mends it.
 const UNANSWERED_MS: i64 = 3_600_000;
+
+/// The same where no port proves whose a line is.
+const UNPROVEN_MS: i64 = 60_000;
 
 /// A little more than two clocks read at the same moment may differ, in milliseconds.
 const TOLERANCE_MS: i64 = 5;
@@ -80,6 +95,14 @@ struct Question {
     /// Until when its line may come.
     end_ms: i64,
     path: Box<[u8]>,
+    /// The line without a port that was taken for its trace.
+    trace: Option<Stamp>,
+}
+
+impl Question {
+    fn is_for(&self, at_ms: i64) -> bool {
+        at_ms >= self.begin_ms - TOLERANCE_MS && at_ms <= self.end_ms
+    }
 }
 
 /// The questions that were noted, for a reader of the log.
@@ -87,13 +110,16 @@ struct Question {
 pub(crate) struct Questions {
     dir: PathBuf,
     by_port: HashMap<u16, Vec<Question>>,
+    /// When one was asked, from which port, and which of that port's it is; in the order of the notes.
+    by_time: Vec<(i64, u16, usize)>,
     /// Bytes of the current file that were read, and which file that was.
     taken: (u64, u64),
 }
 
 impl Questions {
     pub(crate) fn of(dir: &Path) -> Self {
-        let mut all = Self { dir: dir.to_owned(), by_port: HashMap::new(), taken: (0, 0) };
+        let mut all =
+            Self { dir: dir.to_owned(), by_port: HashMap::new(), by_time: Vec::new(), taken: (0, 0) };
         if let Ok(bytes) = fs::read(older(dir)) {
             all.take(&bytes);
         }
@@ -104,7 +130,10 @@ impl Questions {
     /// Whether this line is the trace of a question of pipd's own.
     pub(crate) fn caused(&mut self, entry: &Entry) -> bool {
         // Nearly every line ends here: it names no client.
-        let Some((port, rest)) = client(&entry.text) else { return false };
+        let Some((port, rest)) = client(&entry.text) else {
+            let Some(path) = unnamed(&entry.text) else { return false };
+            return self.claims(path, entry) || (self.look_again() && self.claims(path, entry));
+        };
         if self.knows(port, rest, entry) {
             return true;
         }
@@ -115,12 +144,27 @@ impl Questions {
     fn knows(&self, port: u16, rest: &[u8], entry: &Entry) -> bool {
         let at_ms = entry.at.as_ms();
         self.by_port.get(&port).is_some_and(|questions| {
-            questions.iter().rev().any(|question| {
-                at_ms >= question.begin_ms - TOLERANCE_MS
-                    && at_ms <= question.end_ms
-                    && asks_for(rest, &question.path)
-            })
+            questions.iter().rev().any(|question| question.is_for(at_ms) && asks_for(rest, &question.path))
         })
+    }
+
+    /// Takes a line without a port for the trace of a question, if one of that time has none yet.
+    fn claims(&mut self, path: &[u8], entry: &Entry) -> bool {
+        let at_ms = entry.at.as_ms();
+        let end = self.by_time.partition_point(|(begin, ..)| *begin <= at_ms + TOLERANCE_MS);
+        let recent = self.by_time[..end].iter().rev();
+        for &(_, port, index) in recent.take_while(|(begin, ..)| at_ms - begin <= UNPROVEN_MS) {
+            let Some(question) = self.by_port.get_mut(&port).and_then(|all| all.get_mut(index)) else {
+                continue;
+            };
+            if question.is_for(at_ms)
+                && *question.path == *path
+                && *question.trace.get_or_insert(entry.at) == entry.at
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Reads what was noted since; false when that is nothing.
@@ -154,7 +198,8 @@ impl Questions {
                         last.end_ms = last.end_ms.min(at_ms);
                     }
                     let (begin_ms, end_ms) = (at_ms, at_ms.saturating_add(UNANSWERED_MS));
-                    questions.push(Question { begin_ms, end_ms, path: path.into() });
+                    self.by_time.push((at_ms, port, questions.len()));
+                    questions.push(Question { begin_ms, end_ms, path: path.into(), trace: None });
                 }
                 None => {
                     if let Some(last) = questions.last_mut() {
@@ -179,6 +224,23 @@ fn client(text: &[u8]) -> Option<(u16, &[u8])> {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let port = number(Some(&rest[..digits]))?;
     Some((u16::try_from(port).ok()?, &rest[digits..]))
+}
+
+/// The path of a request in [`VERSION`], where nothing in the line speaks against its being ours.
+fn unnamed(text: &[u8]) -> Option<&[u8]> {
+    let version = memchr::memmem::find(text, VERSION.as_bytes())?;
+    let begin = memchr::memmem::find(&text[..version], b"GET ")? + 4;
+    let path = text[begin..version].strip_suffix(b" ")?;
+    // Some name the agent, between quotes as the request is.
+    let rest = &text[version + VERSION.len()..];
+    let quoted = memchr::memchr_iter(b'"', rest).count() > 1;
+    let agent = format!("\"{AGENT}\"");
+    if quoted && memchr::memmem::find(rest, agent.as_bytes()).is_none() {
+        return None;
+    }
+    let words = text[..begin].split(|&byte| matches!(byte, b' ' | b'[' | b']' | b'(' | b')' | b',' | b'"'));
+    let mut addresses = words.filter_map(|word| std::str::from_utf8(word).ok()?.parse::<IpAddr>().ok());
+    addresses.all(|address| address.to_canonical().is_loopback()).then_some(path)
 }
 
 /// Whether a request line for this path is there.
@@ -237,6 +299,40 @@ mod tests {
                 questions.caused(&line(1_000, &format!("{client} - \"GET /health HTTP/1.1\" 404"))),
                 "{client}"
             );
+        }
+    }
+
+    #[test]
+    fn where_no_port_is_logged_one_line_of_our_version_is_left_out_for_each_question() {
+        let place = tempfile::tempdir().unwrap();
+        let plain = |at_ms, path: &str, version: &str| {
+            line(at_ms, &format!("127.0.0.1 - - [22/Nov/2026 18:07:59] \"GET {path} HTTP/{version}\" 200 -"))
+        };
+        let mut questions = Questions::of(place.path());
+        assert!(!questions.caused(&plain(1_001, "/", "1.0")), "nothing was asked");
+        Probe::begin(place.path(), 1_000, 43210, "/").unwrap().answered(1_010).unwrap();
+        for other in [
+            plain(1_001, "/", "1.1"),
+            plain(1_001, "/x", "1.0"),
+            plain(900, "/", "1.0"),
+            plain(2_500, "/", "1.0"),
+            line(1_001, "192.168.0.7 - - [date] \"GET / HTTP/1.0\" 200 -"),
+            line(1_001, "[::ffff:10.0.0.1] \"GET / HTTP/1.0\" 200 -"),
+            line(1_001, "127.0.0.1 - - [date] \"GET / HTTP/1.0\" 200 5 \"-\" \"ApacheBench/2.3\""),
+            line(1_001, "127.0.0.1 - - [date] \"POST / HTTP/1.0\" 200 -"),
+        ] {
+            assert!(!questions.caused(&other), "{}", String::from_utf8_lossy(&other.text));
+        }
+        let trace = plain(1_002, "/", "1.0");
+        assert!(questions.caused(&trace));
+        assert!(questions.caused(&trace), "whoever reads it twice");
+        assert!(!questions.caused(&plain(1_003, "/", "1.0")), "the second one is somebody else's");
+        // Django names no client, gunicorn names the agent.
+        for text in [
+            "[22/Nov/2026 18:07:59] \"GET / HTTP/1.0\" 200 123",
+            "::1 - - [date] \"GET / HTTP/1.0\" 200 5 \"-\" \"pipd\"",
+        ] {
+            assert!(Questions::of(place.path()).caused(&line(1_002, text)), "{text}");
         }
     }
 

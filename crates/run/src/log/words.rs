@@ -19,13 +19,22 @@ const MAX_BYTES: u64 = 16 << 20;
 /// when it printed nothing, or its lines are rotated away or cannot be read.
 pub fn last_words(log_dir: &Path, run: u64) -> Vec<String> {
     let lines = lines_of(log_dir, run).unwrap_or_default();
-    let stderr: Vec<&str> =
-        lines.iter().filter(|(stream, _)| *stream == Stream::Stderr).map(|(_, text)| text.as_str()).collect();
-    if let Some(traceback) = last_traceback(&stderr) {
-        return last(traceback, TRACEBACK_LINES);
+    if let Some(traceback) = traceback_of(&lines) {
+        return traceback;
     }
     let all: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
     last(&all, OTHER_LINES)
+}
+
+/// The last lines of the last Python traceback that the run printed, if it printed one.
+pub fn last_traceback(log_dir: &Path, run: u64) -> Option<Vec<String>> {
+    traceback_of(&lines_of(log_dir, run).ok()?)
+}
+
+fn traceback_of(lines: &[(Stream, String)]) -> Option<Vec<String>> {
+    let stderr: Vec<&str> =
+        lines.iter().filter(|(stream, _)| *stream == Stream::Stderr).map(|(_, text)| text.as_str()).collect();
+    Some(last(traceback_in(&stderr)?, TRACEBACK_LINES))
 }
 
 fn last(lines: &[&str], count: usize) -> Vec<String> {
@@ -83,7 +92,7 @@ fn mark(entry: &Entry) -> Option<Mark> {
 }
 
 /// From the head of the last traceback to its error line.
-fn last_traceback<'a, 'b>(lines: &'b [&'a str]) -> Option<&'b [&'a str]> {
+fn traceback_in<'a, 'b>(lines: &'b [&'a str]) -> Option<&'b [&'a str]> {
     let head =
         lines.iter().rposition(|line| line.trim_start().starts_with("Traceback (most recent call last)"))?;
     let indent = indent_of(lines[head]);
