@@ -1,10 +1,11 @@
 //! What becomes of services when the daemon and its records are not what they were.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use run::layout::{HostDir, RunDir, workspace_id};
 use run::record::{self, Durability, Started};
-use testkit::{SHORT, Sandbox, Workspace, alive, kill, resume, sandbox, suspend, until};
+use testkit::{SHORT, Sandbox, Workspace, alive, exit, kill, resume, sandbox, suspend, until};
 use wire::Phase;
 
 use crate::world::{births, pair, pass, serves_once, setting};
@@ -113,6 +114,31 @@ fn case_31_a_panic_ends_the_whole_daemon_and_the_next_one_finds_everything() {
 }
 
 #[test]
+fn case_33_one_that_comes_when_all_is_over_leaves_again() {
+    let sandbox = sandbox!();
+    let points = sandbox.failpoints();
+    points.arm("pipd.daemon.begin", "pause");
+    let mut early = sandbox.command(sandbox.program());
+    early.args(["daemon", "start"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut early = early.spawn().unwrap();
+    until("its daemon to wait", SHORT, || points.was_passed("pipd.daemon.begin"));
+    let is_pipd =
+        |pid: &i32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("pipd"));
+    let late = sandbox.processes().into_iter().find(is_pipd).unwrap();
+
+    // Another one comes first, serves both who asked, and is told to go.
+    sandbox.pipctl(&["daemon", "start"]).ok();
+    until("who was first to be served", SHORT, || early.try_wait().unwrap().is_some());
+    sandbox.pipctl(&["daemon", "stop"]).ok();
+    resume(late);
+    until("nobody to be left", SHORT, || !alive(late) && !sandbox.processes().iter().any(is_pipd));
+    sandbox.pipctl(&["daemon", "status"]).expect(exit::UNREACHABLE);
+    assert!(sandbox.daemon_log().contains("was told to go since this one was asked for"));
+    // It is no obstacle to those that are wanted.
+    sandbox.pipctl(&["daemon", "start"]).ok();
+}
+
+#[test]
 fn case_33_two_daemons_in_one_instant_are_one() {
     let rounds: u32 = setting("PIPD_SOAK_PAIRS", 40);
     let sandbox = sandbox!();
@@ -122,7 +148,7 @@ fn case_33_two_daemons_in_one_instant_are_one() {
         sandbox.pipctl(&["daemon", "stop"]).ok();
         let begin = || {
             let mut command = sandbox.command(&pipd);
-            command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+            command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
         };
         let mut both = [begin(), begin()];
         sandbox.pipctl(&["daemon", "status"]);
@@ -157,8 +183,7 @@ fn case_52_after_everything_was_killed_the_next_daemon_brings_it_back_once() {
     until("nobody to be left", SHORT, || sandbox.processes().is_empty());
     // What a login or a boot starts.
     let mut daemon = sandbox.command(sandbox.program().with_file_name("pipd"));
-    let mut daemon =
-        daemon.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut daemon = daemon.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until("the daemon to answer", SHORT, || sandbox.pipctl(&["daemon", "status"]).code == 0);
     until("it to serve", SHORT, || serves_once(&workspace, &port));
     workspace.await_phase("keep", Phase::Ready);

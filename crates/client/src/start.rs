@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use interprocess::local_socket::Stream;
 use os::process::{Liveness, ProcessIdentity};
 use os::spawn::Detach;
+use run::asked;
 use run::layout::HostDir;
 
 use crate::connect::{self, Found, Pause};
@@ -126,19 +127,24 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
         }
         match &mut asked {
             None if held.is_none() => {
+                let after = last_daemon(locations);
+                // Somebody may have come since the look above; what was just read is then his.
+                if !matches!(connect::look_everywhere(locations)?, (Found::Nobody, _)) {
+                    continue;
+                }
                 (daemon.on_wait)(begun.elapsed());
-                asked = Some(ask(locations, &daemon.exe, Ways::All)?);
+                asked = Some(ask(locations, &daemon.exe, Ways::All, after)?);
                 pause = Pause::new();
             }
             Some(Asked { at, by: By::Manager(telling), log: _ }) if held.is_none() => {
                 let refused = matches!(telling.try_wait(), Ok(Some(status)) if !status.success());
                 if refused || at.elapsed() > MANAGER_TIMEOUT {
                     // It comes when it can; a daemon that is there by then makes way for it.
-                    asked = Some(ask(locations, &daemon.exe, Ways::WithoutManager)?);
+                    asked = Some(ask(locations, &daemon.exe, Ways::WithoutManager, None)?);
                 }
             }
             Some(Asked { at, by: By::Shim { .. }, .. }) if held.is_none() && at.elapsed() > SHIM_TIMEOUT => {
-                asked = Some(ask(locations, &daemon.exe, Ways::Ourselves)?);
+                asked = Some(ask(locations, &daemon.exe, Ways::Ourselves, None)?);
             }
             Some(Asked { log, by: By::Us(Some(identity)), .. }) if held.is_none() && ended(identity) => {
                 // A daemon that lost the race ends at once, and the winner holds the lock.
@@ -148,7 +154,7 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
                     if deaths == MOST_DEATHS {
                         return Err(StartError::Died { log: log.clone(), last_lines: last_lines(log) });
                     }
-                    asked = Some(ask(locations, &daemon.exe, Ways::WithoutManager)?);
+                    asked = Some(ask(locations, &daemon.exe, Ways::WithoutManager, None)?);
                     pause = Pause::new();
                 }
             }
@@ -156,6 +162,11 @@ pub(crate) fn connect_or_start(locations: &Locations, daemon: StartDaemon<'_>) -
         }
         pause.wait();
     }
+}
+
+/// The daemon before the one to be asked for, of the folder in which that one will look first.
+fn last_daemon(locations: &Locations) -> Option<OsString> {
+    locations.hosts().first().map(asked::after)
 }
 
 fn too_slow(asked: Option<Asked>, waited: Duration) -> StartError {
@@ -180,7 +191,8 @@ enum Ways {
     All,
 }
 
-fn ask(locations: &Locations, exe: &Path, ways: Ways) -> Result<Asked, StartError> {
+/// `after` is said when it is asked for the first time: one that leaves for that reason is not to be the last word.
+fn ask(locations: &Locations, exe: &Path, ways: Ways, after: Option<OsString>) -> Result<Asked, StartError> {
     let (host, output) = open_log(locations, exe)?;
     let log = host.daemon_log();
     if ways >= Ways::All
@@ -195,7 +207,9 @@ fn ask(locations: &Locations, exe: &Path, ways: Ways) -> Result<Asked, StartErro
             }
         }
     }
-    let pid = os::spawn::detached(exe, &[], &environment(), output.as_fd(), &[], Detach::Orphan)
+    let mut environment = environment();
+    environment.extend(after.map(|after| (asked::AFTER.into(), after)));
+    let pid = os::spawn::detached(exe, &[], &environment, output.as_fd(), &[], Detach::Orphan)
         .map_err(|source| StartError::Spawn { exe: exe.to_owned(), source })?;
     let identity = ProcessIdentity::of(pid).ok().flatten();
     Ok(Asked { at: Instant::now(), log, by: By::Us(identity) })

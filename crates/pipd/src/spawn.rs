@@ -408,7 +408,9 @@ fn make_shim(
 
 /// What a shim must not have: it is neither a member of our run nor the process that our manager started.
 fn concerns_us(name: &OsStr) -> bool {
-    name == record::MARKER || os::notify::OF_ONE_PROCESS.iter().any(|other| name == *other)
+    name == record::MARKER
+        || name == run::asked::AFTER
+        || os::notify::OF_ONE_PROCESS.iter().any(|other| name == *other)
 }
 
 /// Starts a shim for the run in `dir`, with its end of a connection and the run's lock.

@@ -13,6 +13,7 @@ use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use nix::sys::signal::Signal;
 use os::lock::FileLock;
 use os::process::{Liveness, ProcessIdentity};
+use run::asked;
 use run::layout::HostDir;
 use run::record::{self, DaemonGoal, DaemonRecord, Durability};
 use tokio::signal::unix::{SignalKind, signal};
@@ -129,10 +130,16 @@ fn prepare() -> Result<ExitCode, StartError> {
         warn!(%source, "orphans will not come to this daemon; their exit codes may stay unknown");
     }
     let managed = Rc::new(Managed::of_this_process());
+    let _ = os::failpoint!("daemon.begin");
     let (hosts, lock, mut warnings) = take_place(&managed)?;
     let Some(host) = hosts.first().cloned() else { return Err(StartError::State("no folder".into())) };
     managed.keep_log(&host);
     own_log::bound(host.daemon_log());
+    if std::env::var_os(asked::AFTER).is_some_and(|after| asked::is_over(&host, &after)) {
+        info!("another pipd came and was told to go since this one was asked for");
+        managed.not_needed();
+        return Err(StartError::Held(host.daemon_lock()));
+    }
     displace(&host);
     let shim = shim_program().map_err(failed("pipd-shim"))?;
     let exe = std::env::current_exe().map_err(failed("own program"))?;

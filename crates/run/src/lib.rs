@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod asked;
 pub mod environment;
 pub mod layout;
 pub mod log;

@@ -24,7 +24,7 @@ const PREFIX: &str = "pipd-selftest.";
 const KEPT: [&str; 2] = ["PATH", "LANG"];
 
 /// How long everything of a check may take to be gone.
-const CLEARED_WITHIN: Duration = Duration::from_secs(5);
+const CLEARED_WITHIN: Duration = Duration::from_secs(15);
 
 /// What all checks of one call stand on.
 #[derive(Debug)]

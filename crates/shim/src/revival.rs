@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use os::lock::FileLock;
 use os::process::{Liveness, ProcessIdentity};
 use os::spawn::Detach;
+use run::asked;
 use run::layout::HostDir;
 use run::record::{self, DaemonGoal, DaemonRecord, MARKER};
 use wire::Text;
@@ -104,6 +105,7 @@ impl Revival {
     }
 
     fn look(&mut self, handover_told: bool, starter: Option<FileLock>, now: Instant) -> State {
+        let after = asked::after(&self.host);
         if self.daemon_lives() {
             return self.quiet();
         }
@@ -145,7 +147,7 @@ impl Revival {
         }
         let by = match start_by_manager(&manager) {
             true => By::Manager(exe),
-            false => match self.start(&exe) {
+            false => match self.start(&exe, Some(after)) {
                 Ok(process) => By::Ourselves(process),
                 Err(error) => {
                     if lacks_means(&error) {
@@ -174,7 +176,7 @@ impl Revival {
             return self.failed(starter, now);
         }
         match by {
-            By::Manager(exe) if !lives && waited >= MANAGER_PATIENCE => match self.start(&exe) {
+            By::Manager(exe) if !lives && waited >= MANAGER_PATIENCE => match self.start(&exe, None) {
                 Ok(process) => State::Watching {
                     since: now,
                     next: now + WATCH_PAUSE,
@@ -210,9 +212,11 @@ impl Revival {
     }
 
     /// Not below this run: an orphan that we, a subreaper, step aside for.
-    fn start(&self, exe: &Path) -> io::Result<Option<ProcessIdentity>> {
+    fn start(&self, exe: &Path, after: Option<OsString>) -> io::Result<Option<ProcessIdentity>> {
         let log = OpenOptions::new().append(true).create(true).mode(0o600).open(self.host.daemon_log())?;
-        let pid = os::spawn::detached(exe, &[], &environment(), log.as_fd(), &[], Detach::BeyondMe)?;
+        let mut environment = environment();
+        environment.extend(after.map(|after| (asked::AFTER.into(), after)));
+        let pid = os::spawn::detached(exe, &[], &environment, log.as_fd(), &[], Detach::BeyondMe)?;
         ProcessIdentity::of(pid)
     }
 }
@@ -231,7 +235,9 @@ fn due(at: Instant) -> State {
 /// Ours is the daemon's that made us.
 fn environment() -> Vec<(OsString, OsString)> {
     let concerns_us = |name: &OsString| {
-        name == OsStr::new(MARKER) || os::notify::OF_ONE_PROCESS.iter().any(|other| name == OsStr::new(other))
+        name == OsStr::new(MARKER)
+            || name == OsStr::new(asked::AFTER)
+            || os::notify::OF_ONE_PROCESS.iter().any(|other| name == OsStr::new(other))
     };
     std::env::vars_os().filter(|(name, _)| !concerns_us(name)).collect()
 }

@@ -13,9 +13,6 @@ use crate::wait::LONG;
 
 /// Building the base takes minutes, once.
 const BUILD: Duration = Duration::from_secs(600);
-/// What the base has beside a minimal system.
-const PACKAGES: &str = "python3,python3-venv";
-
 /// Each boot is another one: the box shares its kernel, and so the kernel's id of the boot.
 const BOOT_ID: &str = "\
 [Unit]
@@ -40,6 +37,12 @@ pub struct SystemdBox {
 }
 
 impl SystemdBox {
+    /// What the base has beside a minimal system.
+    pub const PACKAGES: &str = "python3,python3-venv";
+
+    /// A shell line of root's that tells what happened: the journal of this boot, the daemon's own log, and what runs.
+    pub const REPORT: &str = "journalctl -b --no-pager -n 60; tail -n 60 /home/dev/.local/state/pipd/hosts/*/pipd.log; ps -ef --forest";
+
     /// Boots one, with the programs beside `pipctl` in its /usr/local/bin and the user `dev`.
     ///
     /// # Errors
@@ -163,16 +166,15 @@ impl SystemdBox {
         let _ = std::fs::remove_file(file);
     }
 
-    /// What the journal has of this boot, the daemon's own log, and what runs: for messages.
+    /// For messages.
     fn report(&self) -> String {
-        let line = "journalctl -b --no-pager -n 60; tail -n 60 /home/dev/.local/state/pipd/hosts/*/pipd.log; ps -ef --forest";
-        let output = self.command(&["run", "bash", "-c", line]).output();
+        let output = self.command(&["run", "bash", "-c", Self::REPORT]).output();
         output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.tool);
-        command.args(arguments).env("SYSTEMD_BOX", &self.name).env("SYSTEMD_BOX_PACKAGES", PACKAGES);
+        command.args(arguments).env("SYSTEMD_BOX", &self.name).env("SYSTEMD_BOX_PACKAGES", Self::PACKAGES);
         command
     }
 }

@@ -111,12 +111,17 @@ impl SystemdBox {
     fn call(&self, arguments: &[&str]) -> Finished {
         let mut command = Command::new(&self.tool);
         command.args(arguments).env("SYSTEMD_BOX", &self.name);
+        command.env("SYSTEMD_BOX_PACKAGES", testkit::SystemdBox::PACKAGES);
         testkit::run(command, LIMIT)
     }
 }
 
 impl Drop for SystemdBox {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.root(testkit::SystemdBox::REPORT);
+            eprintln!("{}", said.all());
+        }
         let _ = Command::new(&self.tool).arg("reset").env("SYSTEMD_BOX", &self.name).status();
     }
 }
