@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use interprocess::local_socket::Stream;
 use run::layout::HostDir;
 use wire::{
-    CaptureParams, DaemonInfo, DetailsAnswer, DetailsParams, ErrorObject, Frame, Hello, HelloAnswer,
-    PROTOCOL, Request, ResponseFrame, Snapshot, StartParams, StatusParams, StopParams, Text, VerbAnswer,
-    WhyAnswer, WhyParams, code,
+    CaptureParams, DaemonInfo, DetailsAnswer, DetailsParams, ErrorObject, ForgetAnswer, ForgetParams, Frame,
+    Hello, HelloAnswer, PROTOCOL, Request, ResponseFrame, Snapshot, StartParams, StatusParams, StopParams,
+    Text, VerbAnswer, WhyAnswer, WhyParams, code,
 };
 
 use crate::changes::{Changes, snapshot_of};
@@ -255,6 +255,14 @@ impl Client {
     pub fn stop(&mut self, params: StopParams, progress: &mut dyn Progress) -> Result<VerbAnswer, CallError> {
         let limit = waiting_limit(params.no_wait, params.timeout_ms);
         self.call(&Request::Stop(params), limit, progress)
+    }
+
+    /// Drops what is kept of a workspace of which nothing runs, logs included; its folder is left as it is.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`CallError::Refused`] with [`code::RUNNING`] when something runs.
+    pub fn forget(&mut self, root: &Path) -> Result<ForgetAnswer, CallError> {
+        self.call_within(&Request::Forget(ForgetParams { root: root.into() }), ANSWER_TIMEOUT * 5)
     }
 
     /// The timeline of a service.

@@ -61,6 +61,8 @@ fn conversation() -> Vec<Vec<u8>> {
     say(&mut lines, Request::Capture(capture), &verb(ServiceOutcome::Accepted, &[], &[]));
     say(&mut lines, Request::DaemonStop, &json!({}));
     say(&mut lines, Request::DaemonHandover, &json!({}));
+    let forgotten = ForgetAnswer { id: "ws-8c5f9a1b2c3d4e5f".into(), root: Some("/home/ada/ws".into()) };
+    say(&mut lines, Request::Forget(ForgetParams { root: "/home/ada/ws".into() }), &forgotten);
     lines.push(notification_line("status.changed", &snapshot()).unwrap());
     let no = ErrorObject::new(
         code::UNKNOWN_NAME,
@@ -261,6 +263,8 @@ fn snapshot() -> Snapshot {
         workspaces: vec![WorkspaceView {
             id: "ws-8c5f9a1b2c3d4e5f".into(),
             root: Some("/home/ada/ws".into()),
+            gone: false,
+            former: vec!["/home/ada/workspace".into()],
             services: vec![service()],
             warnings: Vec::new(),
             depends: vec![ollama()],
@@ -334,6 +338,7 @@ fn every_released_conversation_is_still_understood() {
                         "status" | "subscribe" => drop(read::<Snapshot>(result)),
                         "service.details" => drop(read::<DetailsAnswer>(result)),
                         "why" => drop(read::<WhyAnswer>(result)),
+                        "workspace.forget" => drop(read::<ForgetAnswer>(result)),
                         "daemon.stop" | "daemon.handover" => assert_eq!(result.text(), "{}"),
                         method => panic!("no type for the answer to {method}"),
                     }
@@ -397,7 +402,7 @@ fn the_page_shows_the_golden_messages() {
     }
 }
 
-const METHODS: [&str; 12] = [
+const METHODS: [&str; 13] = [
     "hello",
     "start",
     "restart",
@@ -410,6 +415,7 @@ const METHODS: [&str; 12] = [
     "environment.capture",
     "daemon.stop",
     "daemon.handover",
+    "workspace.forget",
 ];
 
 fn with_examples(page: &str) -> String {

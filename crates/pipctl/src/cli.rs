@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Why(Why),
     /// Show all workspaces
     List(List),
+    /// Drop what is kept of a workspace: logs, ports, token; not the folder
+    Forget(Forget),
     /// Make a workspace of its own, from a template
     New(New),
     /// Add a companion (ollama, tensorboard, …) to pipd.toml
@@ -406,6 +408,28 @@ pub(crate) struct List {
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `pipctl forget`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Forget {
+    /// The workspace: its folder, where that was, its name or identifier [default: the current folder]
+    #[arg(value_name = "WORKSPACE", conflicts_with = "workspace")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Stop what runs of it first
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// With --stop, also when work in kernels or terminals is lost
+    #[arg(short, long, requires = "stop")]
+    pub(crate) force: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Print what was forgotten as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) workspace: Workspace,
 }
 
 /// `pipctl daemon`

@@ -137,6 +137,7 @@ impl Exit {
         match error {
             CallError::Refused(refusal) => match refusal.code {
                 code::UNKNOWN_NAME | code::INVALID_PARAMS => Self::Usage,
+                code::RUNNING => Self::Busy,
                 code::GOING_AWAY | code::VERSION => Self::Unreachable,
                 _ => Self::Failed,
             },

@@ -45,7 +45,10 @@ impl Surroundings {
     /// When the current folder is gone.
     pub fn of_this_process() -> Result<Self, Failure> {
         use std::io::IsTerminal;
-        let cwd = std::env::current_dir().map_err(|error| {
+        // In a folder that was deleted a shell still knows what it was called.
+        let called =
+            || std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute() && !path.exists());
+        let cwd = std::env::current_dir().or_else(|error| called().ok_or(error)).map_err(|error| {
             Failure::new(
                 Exit::Usage,
                 format!("the current folder cannot be named: {error}; cd to another one"),

@@ -83,14 +83,11 @@ impl Daemon {
             }
         };
         let mut workspace = Workspace {
-            id: Arc::clone(&id),
-            root: record.root,
-            services: Default::default(),
             environments: record.environments,
-            token: record.token,
-            warnings: Vec::new(),
             depends: record.depends,
-            journal: Default::default(),
+            folder: record.folder,
+            former: record.former,
+            ..Workspace::new(Arc::clone(&id), record.root, record.token)
         };
         for saved in record.services {
             let name: Arc<str> = saved.spec.name.as_str().into();
@@ -134,7 +131,7 @@ impl Daemon {
         let (run, now) = (RunId(last), self.clock.now());
         let healthy_after = self.service(key).map_or(0, |service| service.policy.healthy_after_ms);
         let failures = failures_before(hosts, key, last, healthy_after);
-        let anew = self.workspaces.get(&key.workspace).map(|workspace| session.brings_back(&workspace.root));
+        let anew = self.workspaces.get(&key.workspace).map(|workspace| session.brings_back(workspace));
         let Some(service) = self.service_mut(key) else { return };
         let by_hand = service
             .by_hand
@@ -260,6 +257,7 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         adopted: spec.as_ref().is_some_and(|spec| spec.adopted),
         token: spec.as_ref().and_then(|spec| spec.token.clone()),
         facts: Default::default(),
+        cwd: spec.as_ref().map(|spec| spec.cwd.as_path().to_owned()).unwrap_or_default(),
         port: spec.and_then(|spec| spec.port),
         dir,
         host_dir: PathBuf::new(),

@@ -45,6 +45,8 @@ pub(crate) struct Daemon {
     pub(crate) newer: BTreeMap<Arc<str>, String>,
     /// What was seen when somebody asked for more than the snapshot.
     pub(crate) looks: crate::details::Looks,
+    /// What is known of where folders are.
+    pub(crate) places: crate::places::Places,
     /// Set once the session ends: until when services are waited for.
     pub(crate) session_ends_by: Option<Millis>,
     /// Leads to this daemon from what runs beside the loop.
@@ -86,6 +88,7 @@ impl Daemon {
             numbers_used: HashMap::new(),
             newer: BTreeMap::new(),
             looks: crate::details::Looks::default(),
+            places: crate::places::Places::default(),
             session_ends_by: None,
             own: std::rc::Weak::new(),
             memory_looked_at: false,
@@ -125,6 +128,8 @@ impl Daemon {
         match input {
             Input::Request { request, reply } => self.on_request(*request, reply),
             Input::Weighed { request, reply, losses } => self.on_weighed(*request, reply, losses),
+            Input::Places { findings, named, heard } => self.on_places(findings, named, heard),
+            Input::Forgotten { workspace, result, reply } => self.on_forgotten(&workspace, result, reply),
             Input::Recorded { workspace, result } => self.on_recorded(&workspace, result),
             Input::Synced { workspace } => self.on_synced(&workspace),
             Input::Spawned { key, run, result } => self.on_spawned(&key, run, result),

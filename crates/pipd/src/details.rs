@@ -189,9 +189,9 @@ fn listening(found: &Processes) -> Vec<String> {
 
 impl Daemon {
     fn keys_for(&self, params: &DetailsParams) -> Vec<Key> {
-        let id = params.root.as_ref().map(|root| run::layout::workspace_id(root.as_path()));
+        let id = params.root.as_ref().map(|root| self.id_at(root));
         let mut workspaces: Vec<_> =
-            self.workspaces.values().filter(|one| id.as_ref().is_none_or(|id| **id == *one.id)).collect();
+            self.workspaces.values().filter(|one| id.as_ref().is_none_or(|id| *id == one.id)).collect();
         workspaces.sort_by(|one, other| one.root.cmp(&other.root));
         let keys = workspaces.into_iter().flat_map(|workspace| {
             workspace

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lifecycle::RunId;
+use run::folder::FolderId;
 use run::protocol::Report;
 use run::record::Exited;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +16,7 @@ use crate::service::Obstacle;
 use crate::spawn::{SpawnFailure, Spawned};
 use crate::strays::Stray;
 use crate::truth::Facts;
+use crate::whereabouts;
 
 /// Which service: identifier of its workspace, and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +37,14 @@ pub(crate) type Reply = oneshot::Sender<Result<wire::Raw, ErrorObject>>;
 /// Everything that can wake the loop.
 #[derive(Debug)]
 pub(crate) enum Input {
+    /// What was found out about the folders of workspaces, and a folder that is none yet.
+    Places {
+        findings: Vec<(Arc<str>, whereabouts::Finding)>,
+        named: Option<(wire::Text, FolderId)>,
+        heard: oneshot::Sender<()>,
+    },
+    /// The records of a workspace are gone, or are not to be removed.
+    Forgotten { workspace: Arc<str>, result: std::io::Result<()>, reply: Reply },
     /// A client asks for something that changes the world.
     Request { request: Box<Request>, reply: Reply },
     /// What a stop or restart would lose is known; `request` goes on if that is nothing.

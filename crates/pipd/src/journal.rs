@@ -23,6 +23,8 @@ pub(crate) struct JournalState {
     writing: bool,
     /// What the core may see once `begun` is written.
     in_flight: Vec<(Key, Event)>,
+    /// To be done once nothing is being written.
+    pub(crate) before_forgetting: Vec<(wire::ForgetParams, crate::input::Reply)>,
 }
 
 impl JournalState {
@@ -116,6 +118,10 @@ impl Daemon {
         }
         self.write_record(id);
         self.send_synced(id);
+        let asked = self.workspaces.get_mut(id).map(|one| std::mem::take(&mut one.journal.before_forgetting));
+        for (params, reply) in asked.into_iter().flatten() {
+            self.forget(params, reply);
+        }
     }
 }
 

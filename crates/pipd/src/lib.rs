@@ -16,6 +16,7 @@ mod dependents;
 mod details;
 mod edited;
 mod environment;
+mod forget;
 mod http;
 mod input;
 mod journal;
@@ -28,6 +29,7 @@ mod mend;
 #[cfg(test)]
 mod ordering;
 mod own_log;
+mod places;
 mod port;
 mod privacy;
 mod probe;
@@ -53,6 +55,7 @@ mod timeline;
 mod tree;
 mod truth;
 mod unrecorded;
+mod whereabouts;
 mod workers;
 mod workspace;
 

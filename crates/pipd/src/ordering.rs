@@ -39,16 +39,8 @@ impl Bench {
         let to = if goal == Goal::Up { lifecycle::Goal::Up } else { lifecycle::Goal::Down };
         let mut service = Service::new(spec("a"), lifecycle::Service::restore(to, RunId(7), restored, 0));
         service.goal = goal;
-        let workspace = Workspace {
-            id: Arc::clone(&id),
-            root: root.path().into(),
-            services: [("a".into(), service)].into_iter().collect(),
-            environments: Default::default(),
-            token: "t".into(),
-            warnings: Vec::new(),
-            depends: Vec::new(),
-            journal: Default::default(),
-        };
+        let mut workspace = Workspace::new(Arc::clone(&id), root.path().into(), "t".into());
+        workspace.services.push(("a".into(), service));
         daemon.workspaces.insert(id, workspace);
         Self { daemon, queue, key, root }
     }

@@ -319,6 +319,7 @@ impl Daemon {
             dir,
             marker: spec.marker,
             port: spec.port,
+            cwd: spec.cwd.as_path().to_owned(),
             host_dir: spec.host_dir.as_path().to_owned(),
             // A shim that was there before is the service's parent; a new one says who it is.
             shim: started

@@ -31,7 +31,11 @@ impl Daemon {
                 format!("{kept}; nothing was done, what runs there keeps running"),
             );
         }
+        if request.root().is_some_and(|root| self.is_being_forgotten(root)) {
+            return refuse(reply, code::STATE, "it is being forgotten; type it again".into());
+        }
         match request {
+            Request::Forget(params) => self.forget(params, reply),
             Request::Start(params) if params.takeover => self.take_ports(params, reply),
             Request::Start(params) => self.start(params, reply),
             Request::Stop(ref params) if !params.force => {
@@ -67,21 +71,7 @@ impl Daemon {
         if self.newer.is_empty() {
             return None;
         }
-        let root = match request {
-            Request::Start(params) | Request::Restart(params) | Request::Adopt(params) => {
-                &params.workspace.root
-            }
-            Request::Stop(params) => &params.root,
-            Request::Capture(params) => &params.root,
-            Request::Hello(_)
-            | Request::Status(_)
-            | Request::Subscribe(_)
-            | Request::Details(_)
-            | Request::Why(_)
-            | Request::DaemonStop
-            | Request::DaemonHandover => return None,
-        };
-        self.newer.get(&*run::layout::workspace_id(root.as_path())).map(String::as_str)
+        self.newer.get(&self.id_at(request.root()?)).map(String::as_str)
     }
 
     fn end(&mut self, goal: DaemonGoal, reply: Reply) {
@@ -101,7 +91,7 @@ impl Daemon {
         services: &[String],
         seen: &BTreeMap<String, u64>,
     ) -> Option<Vec<jupyter::Lab>> {
-        let workspace = self.workspaces.get(&*run::layout::workspace_id(root.as_path()))?;
+        let workspace = self.workspace_at(root)?;
         let labs: Vec<_> = workspace
             .services
             .iter()
@@ -135,6 +125,7 @@ impl Daemon {
             | Request::Start(_)
             | Request::Capture(_)
             | Request::Adopt(_)
+            | Request::Forget(_)
             | Request::Status(_)
             | Request::Subscribe(_)
             | Request::Details(_)
@@ -215,7 +206,7 @@ impl Daemon {
     }
 
     fn stop(&mut self, params: &StopParams, reply: Reply, losses: &[(Key, Vec<String>)]) {
-        let id = run::layout::workspace_id(params.root.as_path());
+        let id = self.id_at(&params.root);
         let keys = match self.choose(&id, &params.root, &params.services) {
             Ok(keys) => keys,
             Err(error) => return drop(reply.send(Err(error))),
@@ -238,7 +229,7 @@ impl Daemon {
 
     /// Another environment for the next start; what runs keeps the one it has.
     fn recapture(&mut self, params: &CaptureParams, reply: Reply) {
-        let id: Arc<str> = run::layout::workspace_id(params.root.as_path()).into();
+        let id = self.id_at(&params.root);
         let keys = match self.choose(&id, &params.root, &params.services) {
             Ok(keys) => keys,
             Err(error) => return drop(reply.send(Err(error))),
@@ -359,7 +350,7 @@ impl Daemon {
             }
         }
         // Named services that exist neither in the configuration nor here are an error before anything changes.
-        let id: Arc<str> = run::layout::workspace_id(root).into();
+        let id = self.id_at(&spec.root);
         for name in &params.services {
             if !spec.services.iter().any(|service| service.name == *name) {
                 let known: Vec<&str> = spec.services.iter().map(|service| service.name.as_str()).collect();
@@ -381,16 +372,12 @@ impl Daemon {
             })?,
         };
         let now = self.clock.now();
-        let workspace = self.workspaces.entry(Arc::clone(&id)).or_insert_with(|| Workspace {
-            id: Arc::clone(&id),
-            root: spec.root.clone(),
-            services: Default::default(),
-            environments: BTreeMap::new(),
-            token,
-            warnings: Vec::new(),
-            depends: Vec::new(),
-            journal: Default::default(),
-        });
+        let folder = self.folder_named(&spec.root);
+        let workspace = self
+            .workspaces
+            .entry(Arc::clone(&id))
+            .or_insert_with(|| Workspace::new(Arc::clone(&id), spec.root.clone(), token));
+        workspace.folder = workspace.folder.or(folder);
         workspace.root.clone_from(&spec.root);
         workspace.warnings.clone_from(&spec.warnings);
         let mut changed = merge(workspace, &spec.services, &mut self.numbers_used, now);

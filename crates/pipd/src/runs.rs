@@ -20,7 +20,8 @@ const KEPT_RUNS: usize = 20;
 impl Daemon {
     /// A run has a shim: listen to it.
     pub(crate) fn link(&mut self, key: &Key, run: RunId, spawned: Spawned) {
-        let Spawned { dir, host_dir, marker, port, shim_pid, connection, pipes, adopted, token } = spawned;
+        let Spawned { dir, host_dir, marker, port, cwd, shim_pid, connection, pipes, adopted, token } =
+            spawned;
         match shim_link::link(connection, key.clone(), run, self.inputs.clone(), None) {
             Ok((orders, reader)) => {
                 if let Some(service) = self.service_mut(key) {
@@ -29,6 +30,7 @@ impl Daemon {
                         dir,
                         marker,
                         port,
+                        cwd,
                         host_dir,
                         shim: ProcessIdentity::of(shim_pid).ok().flatten(),
                         main: None,

@@ -72,6 +72,8 @@ pub(crate) struct LiveRun {
     pub(crate) dir: RunDir,
     pub(crate) marker: String,
     pub(crate) port: Option<u16>,
+    /// The folder that it was started in, as that was called then.
+    pub(crate) cwd: PathBuf,
     pub(crate) host_dir: PathBuf,
     pub(crate) shim: Option<ProcessIdentity>,
     pub(crate) main: Option<ProcessIdentity>,
@@ -128,6 +130,8 @@ pub(crate) struct Obstacle {
     pub(crate) external: Option<Box<External>>,
     /// Processes whose end may change this.
     pub(crate) watch: Vec<ProcessIdentity>,
+    /// The workspace's folder is not where it was.
+    pub(crate) folder_is_gone: bool,
     /// What stood on the port.
     pub(crate) standing: Standing,
 }

@@ -10,12 +10,13 @@ use run::layout::HostDir;
 use run::record::{self, AutostartRecord, DaemonGoal, DaemonRecord, Exited};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-use wire::{ErrorObject, Text, code};
+use wire::{ErrorObject, code};
 
 use crate::clock::wall_ms;
 use crate::daemon::Daemon;
 use crate::input::{Input, Inputs};
 use crate::mend;
+use crate::workspace::Workspace;
 
 /// How long services are waited for; a little less than what the service manager gives to the daemon.
 const PATIENCE_MS: Millis = 105_000;
@@ -53,9 +54,11 @@ impl Session {
     }
 
     /// How a service comes back that last ran before this session: how it ended then does not matter any more.
-    pub(crate) fn brings_back(&self, root: &Text) -> Restored {
+    pub(crate) fn brings_back(&self, workspace: &Workspace) -> Restored {
+        // What was said of it where it was before holds until something is said where it is.
+        let places = std::iter::once(&workspace.root).chain(workspace.former.iter().map(|place| &place.root));
         match &self.choices {
-            Some(choices) if !choices.covers(root) => Restored::Resting,
+            Some(choices) if !choices.covers_any(places) => Restored::Resting,
             _ => Restored::Nothing,
         }
     }

@@ -26,12 +26,18 @@ impl Daemon {
         WorkspaceView {
             id: workspace.id.to_string(),
             root: Some(workspace.root.clone()),
+            gone: workspace.gone,
+            former: workspace.former.iter().map(|place| place.root.clone()).collect(),
             services: workspace
                 .services
                 .iter()
                 .map(|(name, service)| self.view(workspace, name, service))
                 .collect(),
-            warnings: workspace.warnings.clone(),
+            warnings: workspace
+                .warnings_of_place()
+                .into_iter()
+                .chain(workspace.warnings.iter().cloned())
+                .collect(),
             depends: workspace.depends.clone(),
         }
     }
@@ -97,7 +103,7 @@ impl Daemon {
             jupyter: live.and_then(|live| live.jupyter.clone()),
             holders: seen.map(|seen| seen.holders.clone()).unwrap_or_default(),
             log_dir: host.map(|host| host.workspace(&workspace.id).service(name).logs().as_path().into()),
-            warnings: warnings(service, &workspace.token),
+            warnings: warnings(workspace, service),
             choices: match service.core.phase() {
                 Phase::Blocked { .. } => seen.map(|seen| seen.choices.clone()).unwrap_or_default(),
                 _ => Vec::new(),
@@ -207,7 +213,7 @@ fn hint(service: &Service, name: &str) -> Option<String> {
     }
 }
 
-fn warnings(service: &Service, token: &str) -> Vec<String> {
+fn warnings(workspace: &Workspace, service: &Service) -> Vec<String> {
     let mut warnings = Vec::new();
     if service.core.run().is_some() {
         warnings.extend(service.spec.warnings.iter().cloned());
@@ -217,6 +223,7 @@ fn warnings(service: &Service, token: &str) -> Vec<String> {
         warnings.push(format!("its configuration differs from what runs; type: pipctl restart {name}"));
     }
     if let Some(live) = &service.live {
+        warnings.extend(workspace.left_behind(service, live));
         warnings.extend(crate::jupyter::deaths::warnings(&live.deaths.killed, wall_ms()));
         if live.dropped_lines > 0 {
             let lines = live.dropped_lines;
@@ -239,7 +246,7 @@ fn warnings(service: &Service, token: &str) -> Vec<String> {
             "its token is empty: whoever reaches it may run code; start it without `token=\"\"`".to_owned(),
         );
     }
-    warnings.extend(crate::truth::warnings(service, token));
+    warnings.extend(crate::truth::warnings(service, &workspace.token));
     let own_port = live_port(service);
     warnings.extend(crate::strays::warnings(&service.strays, own_port));
     if let Some(obstacle) = &service.port_left {

@@ -20,8 +20,8 @@ use wire::{ErrorObject, Frame, HelloAnswer, PROTOCOL, Request, Snapshot, StatusP
 
 use crate::daemon::Shared;
 use crate::input::Input;
-use crate::port;
 use crate::published::Published;
+use crate::{places, port};
 
 /// Connections served at one time.
 const MAX_CLIENTS: usize = 1_024;
@@ -227,6 +227,9 @@ async fn take(
     request: Request,
     place: OwnedSemaphorePermit,
 ) {
+    if !matches!(request, Request::Hello(_) | Request::DaemonStop | Request::DaemonHandover) {
+        places::settle(daemon, request.root()).await;
+    }
     match request {
         Request::Status(params) => {
             port::refresh(daemon, params.root.as_ref()).await;
@@ -283,6 +286,7 @@ async fn take(
         | Request::Restart(_)
         | Request::Capture(_)
         | Request::Adopt(_)
+        | Request::Forget(_)
         | Request::DaemonStop
         | Request::DaemonHandover) => {
             let (reply, answer) = oneshot::channel();

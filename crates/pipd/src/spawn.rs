@@ -22,6 +22,7 @@ use crate::clock::wall_ms;
 use crate::daemon::Daemon;
 use crate::environment::{Filling, Recipe};
 use crate::input::{Input, Key};
+use crate::places::Place;
 use crate::port::{self, External, Seeker};
 use crate::service::Obstacle;
 
@@ -32,6 +33,7 @@ pub(crate) struct Spawned {
     pub(crate) host_dir: PathBuf,
     pub(crate) marker: String,
     pub(crate) port: Option<u16>,
+    pub(crate) cwd: PathBuf,
     pub(crate) shim_pid: i32,
     pub(crate) connection: UnixStream,
     pub(crate) pipes: [OwnedFd; 2],
@@ -57,6 +59,7 @@ pub(crate) struct Plan {
     seeker: Option<Seeker>,
     jupyter: bool,
     argv: Vec<Text>,
+    place: Place,
     cwd: Text,
     environment: Recipe,
     marker: String,
@@ -130,6 +133,7 @@ impl Daemon {
             seeker: self.seeker(key),
             jupyter: spec.kind == wire::Kind::Jupyter,
             argv: spec.argv.iter().map(|argument| filling.fill(argument)).collect(),
+            place: Place::of(workspace),
             cwd: spec.cwd.clone(),
             environment,
             marker,
@@ -210,6 +214,9 @@ impl Daemon {
                 if block == Block::Port && !by_hand && self.moves_on(key, run) {
                     return;
                 }
+                if obstacle.folder_is_gone {
+                    self.look_for_folders();
+                }
                 self.name_holders(key, &mut obstacle);
                 if let Some(service) = self.service_mut(key) {
                     service.obstacle = Some(obstacle);
@@ -231,6 +238,9 @@ impl Daemon {
 fn make_run(plan: Plan) -> Result<Spawned, SpawnFailure> {
     let _room = crate::shortage::room_for_a_run()
         .map_err(|error| machine(&error, "there is no room for another run"))?;
+    if let Some(obstacle) = plan.place.obstacle() {
+        return Err(SpawnFailure { block: Block::Exec, obstacle: Box::new(obstacle) });
+    }
     if let Some(absent) = plan.absent.iter().find(|absent| !is_there(absent)) {
         let (detail, hint) = (absent.detail.clone(), absent.hint.clone());
         let obstacle = Obstacle { detail, hint, ..Obstacle::default() };
@@ -398,6 +408,7 @@ fn make_shim(
         host_dir: host.path().to_owned(),
         marker: plan.marker.clone(),
         port: plan.port,
+        cwd: plan.cwd.as_path().to_owned(),
         shim_pid,
         connection: ours,
         pipes,

@@ -181,6 +181,7 @@ fn prepare() -> Result<ExitCode, StartError> {
     let local = tokio::task::LocalSet::new();
     let (goal, session_ended) = local.block_on(&runtime, async {
         let (inputs, queue) = mpsc::unbounded_channel();
+        let hosts_swept = hosts.clone();
         let mut daemon = Daemon::new(info, hosts, Arc::from(shim.as_path()), inputs.clone());
         daemon.nofile = nofile;
         daemon.warnings = warnings;
@@ -196,6 +197,8 @@ fn prepare() -> Result<ExitCode, StartError> {
         info!(pid = identity.pid, version = env!("CARGO_PKG_VERSION"), "serving");
         let clients = crate::tasks::spawn(serve_for_life(listener, host.socket(), Rc::clone(&shared)));
         managed.ready();
+        shared.borrow().look_for_folders();
+        tokio::task::spawn_blocking(move || hosts_swept.iter().for_each(crate::forget::sweep));
         daemon::run(&shared, queue).await;
         managed.stopping();
         clients.abort();

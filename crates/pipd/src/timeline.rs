@@ -31,7 +31,6 @@ impl Daemon {
         &self,
         params: &WhyParams,
     ) -> Result<(wire::ServiceView, String, Vec<ServiceDir>), ErrorObject> {
-        let id = run::layout::workspace_id(params.root.as_path());
         let unknown = || {
             ErrorObject::new(
                 code::UNKNOWN_NAME,
@@ -42,7 +41,7 @@ impl Daemon {
                 ),
             )
         };
-        let (id, _) = self.workspaces.get_key_value(&*id).ok_or_else(unknown)?;
+        let id = &self.workspace_at(&params.root).ok_or_else(unknown)?.id;
         let key = Key { workspace: Arc::clone(id), service: params.service.as_str().into() };
         let service = self.service(&key).ok_or_else(unknown)?;
         let view = self.service_view(&key).ok_or_else(unknown)?;

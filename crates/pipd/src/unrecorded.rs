@@ -67,16 +67,10 @@ impl Daemon {
             return warn!(%id, %name, "no random numbers for a token; a living run is not taken over");
         };
         let workspace = self.workspaces.entry(Arc::clone(id)).or_insert_with(|| Workspace {
-            id: Arc::clone(id),
-            root,
-            services: Default::default(),
-            environments: BTreeMap::new(),
-            token: token.clone(),
             warnings: vec![
                 "its record was lost; what runs was taken over as it is. Type: pipctl start".to_owned(),
             ],
-            depends: Vec::new(),
-            journal: Default::default(),
+            ..Workspace::new(Arc::clone(id), root, token.clone())
         });
         if environ.contains_key("JUPYTER_TOKEN") {
             workspace.token = token;

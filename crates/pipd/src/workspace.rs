@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use run::workspace::{ServiceRecord, WorkspaceRecord};
+use run::folder::FolderId;
+use run::workspace::{FormerPlace, ServiceRecord, WorkspaceRecord};
 use wire::{DependSpec, Text};
 
 use crate::journal::JournalState;
@@ -13,7 +14,18 @@ use crate::services::Services;
 /// One workspace.
 pub(crate) struct Workspace {
     pub(crate) id: Arc<str>,
+    /// Canonical path of its folder, or where that was last.
     pub(crate) root: Text,
+    /// The folder itself, once it was looked at.
+    pub(crate) folder: Option<FolderId>,
+    /// Where it was before, the last place first.
+    pub(crate) former: Vec<FormerPlace>,
+    /// It is not at its path, as last seen.
+    pub(crate) gone: bool,
+    /// Scripts of its environment name a former place, as last seen.
+    pub(crate) stale_scripts: bool,
+    /// Its records are being removed.
+    pub(crate) forgetting: bool,
     /// In the order of the configuration.
     pub(crate) services: Services,
     /// Captured environments by the hash of their content.
@@ -27,6 +39,25 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
+    /// One without services.
+    pub(crate) fn new(id: Arc<str>, root: Text, token: String) -> Self {
+        Self {
+            id,
+            root,
+            folder: None,
+            former: Vec::new(),
+            gone: false,
+            stale_scripts: false,
+            forgetting: false,
+            services: Default::default(),
+            environments: BTreeMap::new(),
+            token,
+            warnings: Vec::new(),
+            depends: Vec::new(),
+            journal: Default::default(),
+        }
+    }
+
     pub(crate) fn service(&self, name: &str) -> Option<&Service> {
         self.services.get(name)
     }
@@ -62,22 +93,29 @@ impl Workspace {
                 })
                 .collect(),
             depends: self.depends.clone(),
+            folder: self.folder,
+            former: self.former.clone(),
         }
     }
 
     /// Keeps `environment`, and says under which name.
     pub(crate) fn keep_environment(&mut self, environment: &BTreeMap<String, Text>) -> String {
-        let mut content = Vec::new();
-        for (name, value) in environment {
-            content.extend_from_slice(name.as_bytes());
-            content.push(b'=');
-            content.extend_from_slice(value.as_os_str().as_encoded_bytes());
-            content.push(0);
-        }
-        let name = format!("{:016x}", run::layout::fnv1a(&content));
+        let name = name_of(environment);
         self.environments.entry(name.clone()).or_insert_with(|| Arc::new(environment.clone()));
         let used: Vec<String> = self.services.iter().filter_map(|(_, s)| s.environment.clone()).collect();
         self.environments.retain(|known, _| *known == name || used.contains(known));
         name
     }
+}
+
+/// The name under which an environment is kept, by its content.
+pub(crate) fn name_of(environment: &BTreeMap<String, Text>) -> String {
+    let mut content = Vec::new();
+    for (name, value) in environment {
+        content.extend_from_slice(name.as_bytes());
+        content.push(b'=');
+        content.extend_from_slice(value.as_os_str().as_encoded_bytes());
+        content.push(0);
+    }
+    format!("{:016x}", run::layout::fnv1a(&content))
 }

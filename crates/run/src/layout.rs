@@ -5,6 +5,7 @@
 //!   daemon.lock  daemon.json  autostart.json  pipd.sock  pipd.log
 //!   s/<hash>.sock                            one per live run, the shim's
 //!   workspaces/<id>/workspace.json
+//!   forgotten/                               workspaces on their way out
 //!   workspaces/<id>/services/<service>/runs/<number>/   lock spec.json started.json exit.json ready stopping out err spool
 //!   workspaces/<id>/services/<service>/log/<number>.log  log/probes
 //! ```
@@ -74,6 +75,11 @@ impl HostDir {
     /// Folder of all workspaces.
     pub fn workspaces(&self) -> PathBuf {
         self.0.join("workspaces")
+    }
+
+    /// What was forgotten and is being removed.
+    pub fn forgotten(&self) -> PathBuf {
+        self.0.join("forgotten")
     }
 
     /// One workspace.
@@ -216,7 +222,9 @@ impl RunDir {
     }
 }
 
-/// Stable identifier of a workspace: the folder's name for people, a hash of the canonical path for truth.
+/// The identifier that a workspace gets where it is first seen: the folder's name for people, a hash of the canonical
+/// path to tell it from others. It keeps it when the folder is moved, so a path leads to it by the record
+/// ([`crate::workspace::id_of`]) and not by this.
 pub fn workspace_id(canonical_root: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let name: String = canonical_root

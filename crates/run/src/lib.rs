@@ -5,6 +5,7 @@
 
 pub mod asked;
 pub mod environment;
+pub mod folder;
 pub mod layout;
 pub mod log;
 pub mod protocol;

@@ -388,7 +388,13 @@ impl AutostartRecord {
 
     /// Whether the workspace in this folder comes back.
     pub fn covers(&self, root: &Text) -> bool {
-        self.workspaces.iter().find(|choice| choice.root == *root).map_or(self.others, |choice| choice.comes)
+        self.covers_any([root])
+    }
+
+    /// The same for one that is known by several folders: the first about which something was said counts.
+    pub fn covers_any<'a>(&self, roots: impl IntoIterator<Item = &'a Text>) -> bool {
+        let said = |root: &Text| self.workspaces.iter().find(|choice| choice.root == *root);
+        roots.into_iter().find_map(said).map_or(self.others, |choice| choice.comes)
     }
 
     /// Says it of one workspace.

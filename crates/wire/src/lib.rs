@@ -24,8 +24,9 @@ pub use frame::{
 };
 pub use raw::Raw;
 pub use request::{
-    CaptureParams, DaemonInfo, Hello, HelloAnswer, PortChoice, ProtocolRange, Request, ServiceOutcome,
-    ServiceResult, StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer, WhyParams,
+    CaptureParams, DaemonInfo, ForgetAnswer, ForgetParams, Hello, HelloAnswer, PortChoice, ProtocolRange,
+    Request, ServiceOutcome, ServiceResult, StartParams, StatusParams, StopParams, VerbAnswer, WhyAnswer,
+    WhyParams,
 };
 pub use spec::{
     Absent, DependSpec, ExternalPolicy, Kind, LogSpec, Place, PortSpec, ReadyCheck, ReadySpec, RestartPolicy,

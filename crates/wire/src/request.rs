@@ -90,6 +90,10 @@ pub enum Request {
     /// [`crate::DetailsAnswer`].
     #[serde(rename = "service.details")]
     Details(DetailsParams),
+    /// Drop what is kept of a workspace of which nothing runs: goals, ports, token, environments, logs. Answer:
+    /// [`ForgetAnswer`].
+    #[serde(rename = "workspace.forget")]
+    Forget(ForgetParams),
     /// The timeline of a service. Answer: [`WhyAnswer`].
     #[serde(rename = "why")]
     Why(WhyParams),
@@ -120,11 +124,26 @@ impl Request {
             "subscribe" => Self::Subscribe(of(method, params)?),
             "environment.capture" => Self::Capture(of(method, params)?),
             "service.details" => Self::Details(of(method, params)?),
+            "workspace.forget" => Self::Forget(of(method, params)?),
             "why" => Self::Why(of(method, params)?),
             "daemon.stop" => Self::DaemonStop,
             "daemon.handover" => Self::DaemonHandover,
             _ => return Err(ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method `{method}`"))),
         })
+    }
+
+    /// The folder of the workspace it is about, where it is about one.
+    pub fn root(&self) -> Option<&Text> {
+        match self {
+            Self::Start(params) | Self::Restart(params) | Self::Adopt(params) => Some(&params.workspace.root),
+            Self::Stop(params) => Some(&params.root),
+            Self::Capture(params) => Some(&params.root),
+            Self::Status(params) | Self::Subscribe(params) => params.root.as_ref(),
+            Self::Details(params) => params.root.as_ref(),
+            Self::Forget(params) => Some(&params.root),
+            Self::Why(params) => Some(&params.root),
+            Self::Hello(_) | Self::DaemonStop | Self::DaemonHandover => None,
+        }
     }
 }
 
@@ -227,6 +246,23 @@ pub struct StatusParams {
     /// `subscribe`: have what JupyterLabs say of their kernels kept fresh, and be told when that changes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub details: bool,
+}
+
+/// For `workspace.forget`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetParams {
+    /// Canonical path of the workspace, or where it was last when it is gone.
+    pub root: Text,
+}
+
+/// Answer to `workspace.forget`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetAnswer {
+    /// Identifier of what is forgotten.
+    pub id: String,
+    /// Its folder, which is left as it is.
+    #[serde(default)]
+    pub root: Option<Text>,
 }
 
 /// For `why`.

@@ -23,10 +23,16 @@ pub struct Snapshot {
 /// One workspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceView {
-    /// Stable identifier made from the canonical path.
+    /// Stable identifier, made from the canonical path at the first start. It stays when the folder is moved.
     pub id: String,
     /// Canonical path of the folder.
     pub root: Option<Text>,
+    /// The folder is not there: it was deleted, or moved where it was not found yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// Where the folder was before it was moved, the last place first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Text>,
     /// In the order of the configuration.
     #[serde(default)]
     pub services: Vec<ServiceView>,

@@ -37,8 +37,9 @@ fn zsh(script: &str, names: &str) -> String {
     let (head, rest) = script.split_once('\n').unwrap_or(("", script));
     let mut text = format!("{head}\n{names}\n");
     for line in rest.lines() {
-        let is_service =
-            ["'*::services", "'::service", "':service"].iter().any(|begin| line.starts_with(begin));
+        let is_service = ["'*::services", "'::service", "':service", "'::folder"]
+            .iter()
+            .any(|begin| line.starts_with(begin));
         if is_service {
             text.push_str(&line.replace(":_default'", ":_pipctl_services'"));
         } else {
@@ -56,6 +57,13 @@ pub(crate) fn services(
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Exit {
+    if args.words.get(1).is_some_and(|word| word == "forget") {
+        let all = find::daemon(surroundings).and_then(|mut client| Ok(client.status(None)?));
+        let roots = all.into_iter().flat_map(|all| all.workspaces).filter_map(|view| view.root);
+        let roots: String = roots.map(|root| format!("{}\n", root.to_string_lossy())).collect();
+        let _ = terminal.print(&roots);
+        return Exit::Ok;
+    }
     let here = cli::Workspace { workspace: workspace_of(&args.words, surroundings) };
     let known = known(&here, surroundings).unwrap_or_default();
     let names = if known.is_empty() {
@@ -70,7 +78,7 @@ pub(crate) fn services(
 }
 
 fn known(here: &cli::Workspace, surroundings: &Surroundings) -> Result<Vec<String>, Failure> {
-    let root = find::root(here, surroundings)?.path;
+    let root = find::kept_root(here, surroundings)?.path;
     let snapshot = find::daemon(surroundings)?.status(Some(&root))?;
     let services = find::view_of(&snapshot, &root).into_iter().flat_map(|view| &view.services);
     Ok(services.map(|service| service.name.clone()).collect())

@@ -31,7 +31,53 @@ fn explained(error: &workspace::Error) -> Failure {
 /// The workspace's folder; reads no configuration, so it works with a broken one.
 pub(crate) fn root(args: &cli::Workspace, surroundings: &Surroundings) -> Result<Root, Failure> {
     let start = args.workspace.as_deref().unwrap_or(&surroundings.cwd);
-    workspace::find_root(start, &caller(surroundings)).map_err(|error| explained(&error))
+    workspace::find_root(start, &caller(surroundings)).map_err(|error| {
+        let kept =
+            matches!(error, workspace::Error::Start { .. }).then(|| kept_root(args, surroundings).ok());
+        kept.flatten().map_or_else(|| explained(&error), |root| gone(&root.path))
+    })
+}
+
+/// A workspace of which only records are left here.
+fn gone(root: &Path) -> Failure {
+    let root = root.display();
+    let said = format!(
+        "{root} is gone: deleted, or moved. Where it is now, type the same; to stop what runs of it: pipctl stop -w {root}; \
+         to drop what is kept of it: pipctl forget {root}"
+    );
+    Failure::new(Exit::Usage, said)
+}
+
+/// The same for verbs that need no folder: one that was deleted or moved is found by where it was, by its name or its
+/// identifier, as far as that is on record.
+pub(crate) fn kept_root(args: &cli::Workspace, surroundings: &Surroundings) -> Result<Root, Failure> {
+    let start = args.workspace.as_deref().unwrap_or(&surroundings.cwd);
+    let error = match workspace::find_root(start, &caller(surroundings)) {
+        Ok(root) => return Ok(root),
+        Err(error) => error,
+    };
+    let hosts = surroundings.locations()?.hosts().to_vec();
+    let is_there = matches!(error, workspace::Error::NoWorkspace { .. });
+    match run::workspace::meant(&hosts, start, &surroundings.cwd) {
+        // In a folder that is there, only what contains it can be meant.
+        Ok(Some(root)) if !is_there || contains(&root, start, surroundings) => {
+            Ok(Root { path: root.as_path().to_owned(), why: "it is on record".into(), notes: Vec::new() })
+        }
+        Ok(_) => Err(explained(&error)),
+        Err(roots) => {
+            let roots: Vec<String> = roots.iter().map(Text::to_string_lossy).collect();
+            let said = format!(
+                "several workspaces are called {}: {}; name one by its path, with -w",
+                start.display(),
+                roots.join(", ")
+            );
+            Err(Failure::new(Exit::Usage, said))
+        }
+    }
+}
+
+fn contains(root: &Text, start: &Path, surroundings: &Surroundings) -> bool {
+    run::folder::spelled_out(start, &surroundings.cwd).starts_with(root.as_path())
 }
 
 /// The workspace with its services and the caller's environment.

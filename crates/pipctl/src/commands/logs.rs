@@ -45,7 +45,7 @@ pub(crate) fn run(
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
-    let root = find::root(&args.workspace, surroundings)?.path;
+    let root = find::kept_root(&args.workspace, surroundings)?.path;
     let logs = logs_of(&root, args, &surroundings.locations()?)?;
     let last = args.lines.or(args.follow.then_some(BEFORE_FOLLOWING).filter(|_| args.since.is_none()));
     let query =
@@ -94,7 +94,7 @@ fn streams(args: &cli::Logs) -> Vec<Stream> {
 
 /// The logs asked for: by name, or all the workspace has.
 fn logs_of(root: &Path, args: &cli::Logs, locations: &Locations) -> Result<Vec<Log>, Failure> {
-    let id = run::layout::workspace_id(root);
+    let id = run::workspace::id_of(locations.hosts(), root);
     let mut there: Vec<Log> = Vec::new();
     for host in locations.hosts() {
         let workspace = host.workspace(&id);

@@ -9,6 +9,7 @@ mod daemon;
 mod doctor;
 pub(crate) mod env;
 pub(crate) mod find;
+mod forget;
 mod idle;
 mod list;
 mod logs;
@@ -47,6 +48,7 @@ pub(crate) fn run(
         Command::Open(args) => open::run(&args, surroundings, terminal),
         Command::Why(args) => why::run(&args, surroundings, terminal),
         Command::List(args) => list::run(&args, surroundings, terminal),
+        Command::Forget(args) => forget::run(&args, surroundings, terminal),
         Command::New(args) => new::run(&args, surroundings, terminal),
         Command::Add(args) => add::run(&args, surroundings, terminal),
         Command::Env(args) => env::run(&args, surroundings, terminal),

@@ -52,9 +52,9 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let root = match &args.workspace {
         _ if args.all => None,
-        named @ cli::Workspace { workspace: Some(_) } => Some(find::root(named, surroundings)?.path),
+        named @ cli::Workspace { workspace: Some(_) } => Some(find::kept_root(named, surroundings)?.path),
         // Outside of any workspace the question can only be about all of them.
-        here => find::root(here, surroundings).ok().map(|root| root.path),
+        here => find::kept_root(here, surroundings).ok().map(|root| root.path),
     };
     let locations = surroundings.locations()?;
     if args.watch {

@@ -18,7 +18,7 @@ pub(crate) fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
     let (begun, begun_ms) = (Instant::now(), now_ms());
-    let root = find::root(&args.workspace, surroundings)?.path;
+    let root = find::kept_root(&args.workspace, surroundings)?.path;
     let mut first = Some(find::daemon_of_the_living(surroundings, terminal, args.json)?);
     let mut params = StopParams {
         root: root.as_path().into(),

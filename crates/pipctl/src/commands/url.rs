@@ -23,7 +23,7 @@ pub(crate) fn run(
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
-    let root = find::root(&args.workspace, surroundings)?.path;
+    let root = find::kept_root(&args.workspace, surroundings)?.path;
     let snapshot = find::daemon(surroundings)?.status(Some(&root))?;
     let services: Vec<&ServiceView> = match &args.service {
         Some(name) => vec![find::service_of(&snapshot, &root, name)?],

@@ -14,7 +14,7 @@ pub(crate) fn run(
     surroundings: &Surroundings,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
-    let root = find::root(&args.workspace, surroundings)?.path;
+    let root = find::kept_root(&args.workspace, surroundings)?.path;
     let answer = find::daemon(surroundings)?.why(&root, &args.service)?;
     if args.json {
         terminal.print_json(&answer)?;

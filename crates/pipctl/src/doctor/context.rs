@@ -6,9 +6,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use client::{Client, ConnectError};
-use run::layout::workspace_id;
 use run::record::RecordError;
-use run::workspace::WorkspaceRecord;
+use run::workspace::{WorkspaceRecord, id_of};
 use serde::Deserialize;
 use wire::{DaemonInfo, ServiceSpec, Snapshot, Text, WorkspaceSpec};
 use workspace::{Examined, Python, Root};
@@ -251,8 +250,9 @@ pub(crate) fn record(
     root: &Root,
 ) -> Result<Option<WorkspaceRecord>, RecordError> {
     let Ok(locations) = surroundings.locations() else { return Ok(None) };
+    let id = id_of(locations.hosts(), &root.path);
     for host in locations.hosts() {
-        let path = host.workspace(&workspace_id(&root.path)).record();
+        let path = host.workspace(&id).record();
         if let Some(record) = run::record::read(&path)? {
             return Ok(Some(record));
         }

@@ -131,7 +131,7 @@ pub(super) fn machine(answer: &DetailsAnswer) -> String {
 }
 
 /// Bytes for people: `812 KiB`, `41 MiB`, `1.4 GiB`.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;

@@ -37,7 +37,7 @@ pub(crate) fn list(snapshot: &Snapshot) -> String {
             .find(|phase| !matches!(phase, Phase::Ready | Phase::External))
             .map_or_else(|| phase_style(Phase::Ready), phase_style);
         table.row(vec![
-            Cell::new(root, STRONG),
+            Cell::new(if view.gone { format!("{root} (gone)") } else { root }, STRONG),
             Cell::new(format!("{well}/{}", wanted.max(well)), style),
             services.into(),
         ]);

@@ -19,6 +19,7 @@ mod verb;
 mod why;
 
 pub(crate) use add::{added, recipes};
+pub(crate) use details::size;
 pub(crate) use doctor::doctor;
 pub(crate) use env::env;
 pub(crate) use holder::holder as holder_line;

@@ -22,7 +22,8 @@ pub(crate) fn snapshot(
             text.push('\n');
         }
         let root = view.root.as_ref().map_or_else(|| view.id.clone(), |root| plain(&root.to_string_lossy()));
-        text.push_str(&format!("{}\n", Styled(root, STRONG)));
+        let gone = if view.gone { format!(" {}", Styled("(gone)", BAD)) } else { String::new() };
+        text.push_str(&format!("{}{gone}\n", Styled(root, STRONG)));
         text.push_str(&workspace(view, details, now_ms));
         text.push_str(&outside(view, uses));
     }

@@ -13,7 +13,7 @@ mod sight;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(crate) use external::External;
-pub(crate) use naming::Ours;
+pub(crate) use naming::{Ours, shell_word};
 pub(crate) use origin::of as origin_of;
 pub(crate) use seeker::{Seeker, Standing};
 pub(crate) use sight::{Look, Looked, keep_fresh, refresh, watch_port};

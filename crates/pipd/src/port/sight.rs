@@ -300,6 +300,7 @@ pub(crate) async fn refresh(daemon: &Shared, root: Option<&Text>) {
 pub(crate) async fn keep_fresh(daemon: Shared, root: Option<Text>) {
     loop {
         tokio::time::sleep(WATCHED_EVERY).await;
+        crate::places::settle(&daemon, root.as_ref()).await;
         refresh(&daemon, root.as_ref()).await;
     }
 }

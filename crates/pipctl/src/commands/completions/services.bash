@@ -4,7 +4,7 @@ _pipctl_with_services() {
     local verb="${COMP_WORDS[1]}" word="${COMP_WORDS[COMP_CWORD]}"
     if [[ $COMP_CWORD -ge 2 && "$word" != -* ]]; then
         case "$verb" in
-        start | stop | restart | adopt | status | logs | url | open | why | env)
+        start | stop | restart | adopt | status | logs | url | open | why | env | forget)
             case "${COMP_WORDS[COMP_CWORD - 1]}" in
             -w | --workspace | --timeout | -n | --lines | --since | --stream) ;;
             *)
