@@ -113,6 +113,8 @@ fn case_24_no_damage_makes_another_record_of_one() {
         environments: Default::default(),
         services: Vec::new(),
         depends: Vec::new(),
+        folder: Some(run::folder::FolderId { device: 1, inode: 2, born_ns: Some(3) }),
+        former: vec![run::workspace::FormerPlace { root: "/home/ada/old".into(), until_ms: 4 }],
     });
 }
 
