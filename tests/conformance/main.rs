@@ -14,6 +14,7 @@ mod history;
 mod kills;
 mod machine;
 mod points;
+mod stall;
 mod state;
 mod supervisor;
 mod upgrade;

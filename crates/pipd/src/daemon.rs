@@ -53,6 +53,10 @@ pub(crate) struct Daemon {
     pub(crate) own: std::rc::Weak<RefCell<Self>>,
     /// How much memory is left is being looked at.
     pub(crate) memory_looked_at: bool,
+    /// The next look at the disk is ordered.
+    pub(crate) disk_looked_at: bool,
+    /// For how long the disk has not answered.
+    pub(crate) disk_waits: Option<Duration>,
     /// Memory is running out.
     pub(crate) shortage: Option<crate::memory::Shortage>,
     generation: u64,
@@ -92,6 +96,8 @@ impl Daemon {
             session_ends_by: None,
             own: std::rc::Weak::new(),
             memory_looked_at: false,
+            disk_looked_at: false,
+            disk_waits: None,
             shortage: None,
             generation: 0,
             published: None,
@@ -161,6 +167,8 @@ impl Daemon {
             Input::Facts { key, run, facts } => self.on_facts(&key, run, facts),
             Input::KernelEnded { key, run, end } => self.on_kernel_end(&key, run, *end),
             Input::Memory { found } => self.on_memory(found.map(|found| *found)),
+            Input::Disk => self.look_at_the_disk(),
+            Input::DiskDue => self.on_disk_due(),
             Input::Relief { key } => self.step(&key, Event::Unblocked),
             Input::SourceChanged { key } => self.step(&key, Event::SourceChanged),
             Input::Reaped { pid, cause } => self.on_reaped(pid, cause),
@@ -251,7 +259,7 @@ impl Daemon {
             }
             if let (Phase::Ready { .. }, Some(live)) = (after, &service.live) {
                 let dir = live.dir.clone();
-                crate::tasks::blocking(move || run::record::mark_ready(&dir));
+                self.on_disk(move || run::record::mark_ready(&dir));
             }
         }
         // What somebody runs by hand is as good for those who need it.

@@ -75,7 +75,7 @@ pub(crate) async fn ask(question: &Question<'_>) -> Answer {
         tokio::time::timeout(question.timeout, exchange(stream, question)).await.unwrap_or(Answer::Silent);
     if let (Some(probe), Answer::Status(..) | Answer::Other) = (probe, &answer) {
         // Not waited for: a reader that comes first leaves the line out all the same.
-        drop(crate::tasks::blocking(move || probe.answered(crate::clock::wall_ms())));
+        crate::disk::run(move || drop(probe.answered(crate::clock::wall_ms())));
     }
     answer
 }
@@ -85,7 +85,11 @@ async fn note(stream: &TcpStream, question: &Question<'_>) -> Option<Probe> {
     let dir = question.noted_in?.to_owned();
     let port = stream.local_addr().ok()?.port();
     let (at_ms, path) = (crate::clock::wall_ms(), question.path.to_owned());
-    let note = crate::tasks::blocking(move || Probe::begin(&dir, at_ms, port, &path));
+    if crate::disk::is_still() {
+        return None;
+    }
+    let (made, note) = tokio::sync::oneshot::channel();
+    crate::disk::run(move || drop(made.send(Probe::begin(&dir, at_ms, port, &path))));
     tokio::time::timeout(NOTE_PATIENCE, note).await.ok()?.ok()?.ok()
 }
 

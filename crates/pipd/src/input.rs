@@ -90,6 +90,10 @@ pub(crate) enum Input {
     KernelEnded { key: Key, run: RunId, end: Box<wire::KernelEnd> },
     /// How much memory is left was looked at.
     Memory { found: Option<Box<crate::memory::Shortage>> },
+    /// Something that waited for the disk is done.
+    Disk,
+    /// The disk may have been waited for too long.
+    DiskDue,
     /// What blocked a service may be gone.
     Relief { key: Key },
     /// A watched file changed.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lifecycle::Event;
 use run::record::{self, Durability};
@@ -20,7 +21,8 @@ pub(crate) struct JournalState {
     asked: u64,
     begun: u64,
     synced: u64,
-    writing: bool,
+    /// Since when one is being written.
+    writing: Option<Instant>,
     /// What the core may see once `begun` is written.
     in_flight: Vec<(Key, Event)>,
     /// To be done once nothing is being written.
@@ -57,21 +59,45 @@ impl Daemon {
             workspace.journal.waiting.extend(events);
         }
         self.write_record(workspace);
+        if crate::disk::is_still() {
+            self.go_on_without_records();
+        }
+    }
+
+    /// The disk does not answer: what waits for a record happens and is answered without it. The record is written when
+    /// the disk goes on.
+    pub(crate) fn go_on_without_records(&mut self) {
+        let held_up = |journal: &JournalState| {
+            journal.is_behind() && journal.writing.is_some_and(|since| since.elapsed() >= crate::disk::STILL)
+        };
+        let waiting = self.workspaces.values().filter(|workspace| held_up(&workspace.journal));
+        let ids: Vec<Arc<str>> = waiting.map(|workspace| Arc::clone(&workspace.id)).collect();
+        for id in ids {
+            let Some(workspace) = self.workspaces.get_mut(&id) else { continue };
+            let journal = &mut workspace.journal;
+            journal.synced = journal.asked;
+            let mut events = std::mem::take(&mut journal.in_flight);
+            events.append(&mut journal.waiting);
+            for (key, event) in events {
+                self.step(&key, event);
+            }
+            self.send_synced(&id);
+        }
     }
 
     fn write_record(&mut self, id: &Arc<str>) {
         let Some(host) = self.hosts.first().cloned() else { return };
         let Some(workspace) = self.workspaces.get_mut(id) else { return };
-        if workspace.journal.writing || workspace.journal.begun == workspace.journal.asked {
+        if workspace.journal.writing.is_some() || workspace.journal.begun == workspace.journal.asked {
             return;
         }
         let content = workspace.record();
-        workspace.journal.writing = true;
+        workspace.journal.writing = Some(Instant::now());
         workspace.journal.begun = workspace.journal.asked;
         workspace.journal.in_flight = std::mem::take(&mut workspace.journal.waiting);
         let (inputs, id) = (self.inputs.clone(), Arc::clone(id));
         let folder = host.workspace(&id);
-        crate::tasks::blocking(move || {
+        self.on_disk(move || {
             let path = folder.record();
             let written = os::paths::private_dir(folder.path())
                 .map_err(|error| error.to_string())
@@ -113,8 +139,8 @@ impl Daemon {
 
     pub(crate) fn on_synced(&mut self, id: &Arc<str>) {
         if let Some(workspace) = self.workspaces.get_mut(id) {
-            workspace.journal.writing = false;
-            workspace.journal.synced = workspace.journal.begun;
+            workspace.journal.writing = None;
+            workspace.journal.synced = workspace.journal.synced.max(workspace.journal.begun);
         }
         self.write_record(id);
         self.send_synced(id);

@@ -14,6 +14,7 @@ mod companion;
 mod daemon;
 mod dependents;
 mod details;
+mod disk;
 mod edited;
 mod environment;
 mod forget;

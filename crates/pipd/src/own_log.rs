@@ -8,8 +8,8 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Size at which it is set aside, in bytes; one that was is kept.
 pub(crate) const MAX_BYTES: u64 = 5 << 20;
@@ -33,8 +33,74 @@ pub(crate) fn open(path: &Path) -> io::Result<()> {
     Ok(nix::unistd::dup2_stderr(&file)?)
 }
 
+/// Lines that wait for the disk, in bytes.
+const MOST_WAITING: usize = 128 << 10;
+
+/// Where lines are said. The file is on the disk of the state, so they are written by a thread that may wait for it.
+pub(crate) struct Lines;
+
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    dropped: u64,
+    being_written: bool,
+    /// The daemon ends: nobody else needs this thread.
+    at_once: bool,
+}
+
+static WAITING: Mutex<Waiting> =
+    Mutex::new(Waiting { lines: Vec::new(), dropped: 0, being_written: false, at_once: false });
+
+fn waiting() -> MutexGuard<'static, Waiting> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut waiting = waiting();
+        if waiting.lines.len() + line.len() > MOST_WAITING {
+            waiting.dropped += 1;
+        } else {
+            waiting.lines.extend_from_slice(line);
+        }
+        let idle = !std::mem::replace(&mut waiting.being_written, true);
+        let at_once = waiting.at_once;
+        drop(waiting);
+        if idle && (at_once || !crate::disk::run_aside(write_lines)) {
+            write_lines();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_lines() {
+    loop {
+        let mut waiting = waiting();
+        let (lines, dropped) = (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.dropped));
+        if lines.is_empty() && dropped == 0 {
+            waiting.being_written = false;
+            return;
+        }
+        drop(waiting);
+        let _ = Stderr.write_all(&lines);
+        if dropped > 0 {
+            let _ = writeln!(Stderr, "pipd: {dropped} lines were dropped here while the disk did not answer");
+        }
+    }
+}
+
+/// From now on lines are written where they are said, behind those that wait.
+pub(crate) fn say_at_once() {
+    waiting().at_once = true;
+    write_lines();
+}
+
 /// Where lines go.
-pub(crate) struct Stderr;
+struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -44,6 +44,7 @@ impl Daemon {
                         reader,
                         stuck: Vec::new(),
                         dropped_lines: 0,
+                        log_waits: false,
                         jupyter: None,
                         deaths: Default::default(),
                         reaped: None,
@@ -94,7 +95,7 @@ impl Daemon {
                 // Now, when nobody waits for the next run: forget runs that ended long ago.
                 if run.0 > KEPT_RUNS as u64 {
                     let dir = live.dir.clone();
-                    crate::tasks::blocking(move || prune(&dir, run));
+                    self.on_disk(move || prune(&dir, run));
                 }
                 if unknown {
                     // A run whose record could not be read is asked about already, without knowing whose answer counts.
@@ -117,7 +118,7 @@ impl Daemon {
             Report::Refused { errno, message } => {
                 debug!(%key, errno, message, "the machine refused a process");
                 let dir = live.dir.clone();
-                crate::tasks::blocking(move || {
+                self.on_disk(move || {
                     crate::recover::bury(&dir, "the machine refused a process");
                     prune(&dir, run);
                 });
@@ -130,6 +131,10 @@ impl Daemon {
             }
             Report::Dropped { lines } => {
                 live.dropped_lines = live.dropped_lines.saturating_add(lines);
+                self.touch();
+            }
+            Report::LogWaits { waits } => {
+                live.log_waits = waits;
                 self.touch();
             }
             Report::Unknown => debug!(%key, "a shim of a newer version says something unknown"),
@@ -147,7 +152,7 @@ impl Daemon {
             exited.cause = cause.clone();
             // Its shim was not the parent and recorded what it knew. It ends after this report, and writes no more.
             let (record, known) = (live.dir.exited(), exited.clone());
-            crate::tasks::blocking(move || {
+            crate::disk::run(move || {
                 if let Err(error) = run::record::write(&record, &known, run::record::Durability::Rename) {
                     tracing::warn!(path = %record.display(), %error, "the cause of an end could not be recorded");
                 }

@@ -18,6 +18,7 @@ impl Daemon {
             self.workspaces.values().map(|workspace| self.workspace_view(workspace)).collect();
         workspaces.sort_by(|one, other| one.root.cmp(&other.root));
         let mut warnings = self.warnings.clone();
+        warnings.extend(self.disk_warning());
         warnings.extend(self.shortage.as_ref().map(|shortage| shortage.sentence.clone()));
         Snapshot { generation, at_ms: wall_ms(), warnings, workspaces }
     }
@@ -229,6 +230,9 @@ fn warnings(workspace: &Workspace, service: &Service) -> Vec<String> {
             let lines = live.dropped_lines;
             warnings
                 .push(format!("{lines} lines of its output were lost because the disk would not take them"));
+        }
+        if live.log_waits {
+            warnings.push("the disk of its log does not answer; what it prints waits in memory".into());
         }
         if live.adopted {
             warnings.push(format!(

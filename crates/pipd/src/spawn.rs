@@ -83,6 +83,7 @@ impl Daemon {
         match self.plan(key, run) {
             Ok(plan) => {
                 let (inputs, key) = (self.inputs.clone(), key.clone());
+                self.watch_the_disk();
                 crate::tasks::blocking(move || {
                     let result = make_run(plan).map(Box::new);
                     let _ = inputs.send(Input::Spawned { key, run, result });
@@ -268,8 +269,20 @@ fn make_run_with(plan: Plan, started: Option<&Started>) -> Result<Spawned, Spawn
         }
     }
     let mut last = None;
+    let plan = Arc::new(plan);
+    let env = Arc::new(env);
     for host in &plan.hosts {
-        match make_folder(host, &plan, &env) {
+        let (wanted, plan_of, env_of) = (host.clone(), Arc::clone(&plan), Arc::clone(&env));
+        let make = move || make_folder(&wanted, &plan_of, &env_of);
+        // The last of them is not on a disk, or there is nowhere else to go.
+        let made = match plan.hosts.last() {
+            Some(last) if last != host => crate::disk::attempt(make, |(dir, _lock, _pipes)| {
+                // The run has another folder by now.
+                let _ = std::fs::remove_dir_all(dir.path());
+            }),
+            _ => make(),
+        };
+        match made {
             Ok((dir, lock, pipes)) => {
                 if let Some(started) = started {
                     record::write(&dir.started(), started, Durability::Rename)

@@ -28,7 +28,7 @@ use crate::clock::wall_ms;
 use crate::daemon::{self, Daemon};
 use crate::managed::Managed;
 use crate::session::{self, Session};
-use crate::{mend, own_log, reaper, socket};
+use crate::{disk, mend, own_log, reaper, socket};
 
 /// No daemon lives so long.
 const FOR_EVER: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 86_400);
@@ -169,6 +169,16 @@ fn prepare() -> Result<ExitCode, StartError> {
         state_dir: Some(host.path().into()),
         manager: managed.kind.into(),
     };
+    let (inputs, queue) = mpsc::unbounded_channel();
+    let disk_threads = disk::begin(
+        host.path(),
+        inputs.clone(),
+        tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(4)
+            .thread_keep_alive(FOR_EVER)
+            .thread_stack_size(256 << 10),
+    )
+    .map_err(failed("threads"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
@@ -180,7 +190,6 @@ fn prepare() -> Result<ExitCode, StartError> {
         .map_err(failed("runtime"))?;
     let local = tokio::task::LocalSet::new();
     let (goal, session_ended) = local.block_on(&runtime, async {
-        let (inputs, queue) = mpsc::unbounded_channel();
         let hosts_swept = hosts.clone();
         let mut daemon = Daemon::new(info, hosts, Arc::from(shim.as_path()), inputs.clone());
         daemon.nofile = nofile;
@@ -212,6 +221,8 @@ fn prepare() -> Result<ExitCode, StartError> {
     // A run that is being made is made to its end, or the next daemon would find it half-made.
     drop(local);
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    own_log::say_at_once();
+    disk_threads.shutdown_timeout(std::time::Duration::from_secs(2));
     // The goodbye comes before the lock is let go: no shim brings back what left on purpose.
     if let Err(error) =
         record::write(&host.daemon_record(), &goodbye(goal, session_ended), Durability::Rename)
@@ -391,7 +402,7 @@ fn begin_log() {
     let level =
         std::env::var("PIPD_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::INFO);
     let layer =
-        tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(|| own_log::Stderr);
+        tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(|| own_log::Lines);
     // A second subscriber cannot be there; if it is, its lines are as good.
     let _ = tracing_subscriber::registry().with(layer).with(Targets::new().with_default(level)).try_init();
 }

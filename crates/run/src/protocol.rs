@@ -97,6 +97,11 @@ pub enum Report {
         /// Lines lost since the last report.
         lines: u64,
     },
+    /// The disk of the log does not answer, or does again. Output is kept in memory meanwhile.
+    LogWaits {
+        /// Whether it is waited for.
+        waits: bool,
+    },
     /// A report of a newer shim.
     #[serde(other)]
     Unknown,

@@ -187,7 +187,7 @@ fn case_90_a_record_of_a_newer_format_is_named_as_such_and_left() {
 
 fn writer(folder: &Path) -> Writer {
     let spec = LogSpec { file_bytes: 64 << 10, files: 3 };
-    Writer::open(Options { dir: &folder.join("log"), spec, spool: &folder.join("spool") })
+    Writer::open(Options { dir: &folder.join("log"), spec, spool: &folder.join("spool"), spills: None })
 }
 
 fn read_all(folder: &Path, query: &Query) -> usize {

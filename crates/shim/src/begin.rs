@@ -51,6 +51,7 @@ fn begin_at(
 ) -> Result<Option<Shim>, BeginError> {
     os::failpoint!("shim.begin").map_err(BeginError::at("begin"))?;
     os::signals::clean_slate().map_err(BeginError::at("signals"))?;
+    os::memory::share_one_heap();
     ignore_signals();
     let Some(lock) = take_lock(&dir, inherited).map_err(BeginError::at(dir.lock().display().to_string()))?
     else {

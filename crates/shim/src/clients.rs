@@ -38,6 +38,8 @@ pub(crate) struct Clients {
     connections: VecDeque<Connection>,
     /// What a new connection is told after the greeting.
     news: Vec<Report>,
+    /// And after that, while it holds.
+    standing: Option<Report>,
 }
 
 /// What came of a look at the connections.
@@ -54,8 +56,14 @@ impl Clients {
         let shim_pid = i32::try_from(std::process::id()).unwrap_or(0);
         let release = env!("CARGO_PKG_VERSION").to_owned();
         let hello = Report::Hello { version: VERSION, run, shim_pid, replacement, release };
-        let mut clients =
-            Self { hello, listener: None, deaf_until: None, connections: VecDeque::new(), news: Vec::new() };
+        let mut clients = Self {
+            hello,
+            listener: None,
+            deaf_until: None,
+            connections: VecDeque::new(),
+            news: Vec::new(),
+            standing: None,
+        };
         if let Some(stream) = inherited {
             clients.accept(stream);
         }
@@ -85,6 +93,11 @@ impl Clients {
     /// What every new connection is told from now on, instead of what it was told before.
     pub(crate) fn set_news(&mut self, news: Vec<Report>) {
         self.news = news;
+    }
+
+    /// What every new connection is told besides, for as long as it holds.
+    pub(crate) fn set_standing(&mut self, standing: Option<Report>) {
+        self.standing = standing;
     }
 
     /// Tells everybody.
@@ -164,7 +177,7 @@ impl Clients {
             return;
         }
         let mut connection = Connection { stream, unread: Vec::new(), unsent: Vec::new(), dead: false };
-        for report in std::iter::once(&self.hello).chain(&self.news) {
+        for report in std::iter::once(&self.hello).chain(&self.news).chain(&self.standing) {
             connection.put(report);
         }
         connection.send();

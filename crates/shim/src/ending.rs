@@ -1,14 +1,16 @@
 //! After the main process: was it replaced, what is left of its tree, its last output, its record.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use run::log::Stamp;
 use run::protocol::Report;
-use run::record::{self, Durability, Exited, Started};
+use run::record::{self, Durability, Exited, RecordError, Started};
 use run::tree::{Step, Sweep, Swept, members};
 use wire::ExitCause;
 
 use crate::main_process::{MainProcess, Tie, cause};
+use crate::output::PATIENCE;
 use crate::serve::Shim;
 
 /// How long a process that ended with 0 may take to be replaced by one of its tree.
@@ -35,6 +37,8 @@ enum Phase {
     },
     /// All is known, the record is not written yet.
     Record(Exited),
+    /// The record is being written.
+    Writing(Exited, Writing),
     Replaced,
     Done,
 }
@@ -47,11 +51,29 @@ pub(crate) struct Ending {
     next: Instant,
     ended: Instant,
     complained: bool,
+    /// The end was reported, to a daemon that was there.
+    told: bool,
+    heard: bool,
+}
+
+/// A record that is being written.
+struct Writing {
+    number: u64,
+    result: Arc<Mutex<Result<(), RecordError>>>,
 }
 
 impl Ending {
     pub(crate) fn new(cause: ExitCause, now: Instant) -> Self {
-        Self { cause, at_ms: Stamp::now().as_ms(), phase: None, next: now, ended: now, complained: false }
+        Self {
+            cause,
+            at_ms: Stamp::now().as_ms(),
+            phase: None,
+            next: now,
+            ended: now,
+            complained: false,
+            told: false,
+            heard: false,
+        }
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -65,14 +87,14 @@ impl Ending {
 
     /// Goes on as far as it can now; whether the run is over.
     pub(crate) fn step(&mut self, shim: &mut Shim, now: Instant) -> bool {
-        shim.output.read();
         loop {
             let phase = self.phase.take().unwrap_or_else(|| self.first_phase(shim, now));
             let (phase, go_on) = match phase {
                 Phase::Replacing { until } => self.look_for_a_successor(shim, until, now),
                 Phase::Sweeping(sweep) => self.sweep(shim, sweep, now),
                 Phase::Code { until, swept } => self.wait_for_the_code(shim, until, swept, now),
-                Phase::Record(exited) => self.write(shim, exited, now),
+                Phase::Record(exited) => self.write(shim, exited),
+                Phase::Writing(exited, writing) => self.await_record(shim, exited, writing, now),
                 Phase::Replaced | Phase::Done => (phase, false),
             };
             let done = matches!(phase, Phase::Done);
@@ -164,13 +186,12 @@ impl Ending {
     /// Everything of the run is dead: its last words, its exit, what it used.
     fn bury(&mut self, shim: &mut Shim, swept: Swept) -> Exited {
         let _ = os::failpoint!("shim.bury");
-        shim.output.drain();
         let killed =
             matches!(self.cause, ExitCause::Signal(KILLED)) || self.cause == ExitCause::Code(128 + KILLED);
         let out_of_memory = if killed && !shim.asked { shim.kills.happened() } else { Some(false) };
         let usage = shim.main.reap();
         let note = if out_of_memory == Some(true) { ", out of memory" } else { "" };
-        shim.output.log.ended(shim.spec.run, &format!("{}{note}", self.cause));
+        shim.output.ended(shim.spec.run, format!("{}{note}", self.cause));
         Exited {
             cause: self.cause.clone(),
             at_ms: self.at_ms,
@@ -185,34 +206,54 @@ impl Ending {
         }
     }
 
-    /// The record, then the report. A disk that takes no record does not hold up a daemon that is there to
-    /// be told; without one the shim stays and tries again, for nobody else knows how the run ended.
-    fn write(&mut self, shim: &mut Shim, exited: Exited, now: Instant) -> (Phase, bool) {
-        let written = record::write(&shim.dir.exited(), &exited, Durability::Rename);
-        let lines = shim.output.log.take_lost();
+    /// The record, behind the last line of the log.
+    fn write(&mut self, shim: &mut Shim, exited: Exited) -> (Phase, bool) {
+        let result = Arc::new(Mutex::new(Ok(())));
+        let (path, record, known) = (shim.dir.exited(), exited.clone(), Arc::clone(&result));
+        let number = shim.output.give(Box::new(move |_| {
+            let written = record::write(&path, &record, Durability::Rename);
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = written;
+        }));
+        (Phase::Writing(exited, Writing { number, result }), true)
+    }
+
+    /// The record, then the report. A disk that takes no record, or does not answer, does not hold up a daemon that is
+    /// there to be told; without one the shim stays and tries again, for nobody else knows how the run ended.
+    fn await_record(
+        &mut self,
+        shim: &mut Shim,
+        exited: Exited,
+        writing: Writing,
+        now: Instant,
+    ) -> (Phase, bool) {
+        let patience = if self.told { Duration::ZERO } else { PATIENCE };
+        let done = shim.output.is_done(writing.number, patience);
+        let lines = shim.output.take_lost();
         if lines > 0 {
             shim.clients.tell(&Report::Dropped { lines });
         }
-        let report = Report::Exited(exited.clone());
-        shim.clients.set_news(vec![report.clone()]);
-        match written {
-            Ok(()) => {
-                shim.clients.tell(&report);
-                (Phase::Done, false)
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.complained, true) {
-                    crate::say(&error);
-                }
-                // With a daemon to tell, or with the whole folder removed, nobody waits for a record.
-                if !shim.clients.is_empty() || !shim.dir.path().exists() {
-                    shim.clients.tell(&report);
-                    return (Phase::Done, false);
-                }
-                self.next = now + RECORD_PAUSE;
-                (Phase::Record(exited), false)
-            }
+        if !std::mem::replace(&mut self.told, true) {
+            let report = Report::Exited(exited.clone());
+            shim.clients.set_news(vec![report.clone()]);
+            self.heard = !shim.clients.is_empty();
+            shim.clients.tell(&report);
         }
+        if !done {
+            // What it said last is not logged either. Whoever had to know does.
+            self.next = now + RECORD_PAUSE;
+            return (Phase::Writing(exited, writing), false);
+        }
+        let mut result = writing.result.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(error) = std::mem::replace(&mut *result, Ok(())) else { return (Phase::Done, false) };
+        if !std::mem::replace(&mut self.complained, true) {
+            crate::say(&error);
+        }
+        // With a daemon to tell, or with the whole folder removed, nobody waits for a record.
+        if self.heard || !shim.clients.is_empty() || !shim.dir.path().exists() {
+            return (Phase::Done, false);
+        }
+        self.next = now + RECORD_PAUSE;
+        (Phase::Record(exited), false)
     }
 
     /// After the report: nothing of this has to be done, all of it is tidy.
@@ -252,10 +293,13 @@ impl Shim {
         let Ok(identity) = info.identity() else { return };
         let started_ms = self.main.started_ms;
         let started = Started { main: identity.clone(), shim: self.me.clone(), at_ms: started_ms };
-        if let Err(error) = record::write(&self.dir.started(), &started, Durability::Rename) {
-            // A successor would look for the old process, find it dead, and end the run.
-            crate::say(&error);
-        }
+        let path = self.dir.started();
+        self.output.have_done(Box::new(move |_| {
+            if let Err(error) = record::write(&path, &started, Durability::Rename) {
+                // A successor would look for the old process, find it dead, and end the run.
+                crate::say(&error);
+            }
+        }));
         self.main.reap();
         let is_child = info.ppid == self.me.pid;
         self.main = if is_child {
@@ -263,7 +307,7 @@ impl Shim {
         } else {
             MainProcess::watched(identity, info.pgid, started_ms)
         };
-        self.output.log.say(&format!("run {} goes on as pid {pid}", self.spec.run));
+        self.output.say(format!("run {} goes on as pid {pid}", self.spec.run));
         self.clients.tell(&Report::Replaced { pid });
         self.clients.set_news(vec![Report::Started { pid, at_ms: started_ms }]);
     }

@@ -1,5 +1,5 @@
 //! The shim: one per run of a service. It is the parent of the service's process, the writer of its log and
-//! its undertaker; small, with one thread and one loop around `poll`.
+//! its undertaker; small, with one loop around `poll`, and one thread that waits for the disk so that the loop never does.
 //!
 //! It decides nothing, with one exception written down in `spec.json` (a main process that replaced itself).
 //! It never dies with the daemon, and the service never dies with it: a shim that is killed is followed by
@@ -15,6 +15,7 @@
 
 mod begin;
 mod clients;
+mod disk;
 mod ending;
 mod error;
 mod ladder;
@@ -45,8 +46,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A line for the daemon's log, which our standard error is.
+/// A line for the daemon's log.
 fn say(message: &dyn std::fmt::Display) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "pipd-shim[{}]: {message}", std::process::id());
+    disk::say(format!("pipd-shim[{}]: {message}\n", std::process::id()));
 }

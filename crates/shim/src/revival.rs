@@ -213,7 +213,11 @@ impl Revival {
 
     /// Not below this run: an orphan that we, a subreaper, step aside for.
     fn start(&self, exe: &Path, after: Option<OsString>) -> io::Result<Option<ProcessIdentity>> {
-        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(self.host.daemon_log())?;
+        let mut log = OpenOptions::new();
+        log.append(true).mode(0o600);
+        // Opened first as it is: on a disk that stands still even the offer to make it would wait.
+        let path = self.host.daemon_log();
+        let log = log.open(&path).or_else(|_| log.create(true).open(&path))?;
         let mut environment = environment();
         environment.extend(after.map(|after| (asked::AFTER.into(), after)));
         let pid = os::spawn::detached(exe, &[], &environment, log.as_fd(), &[], Detach::BeyondMe)?;

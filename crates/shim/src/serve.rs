@@ -139,9 +139,9 @@ impl Shim {
                 self.reap_others();
             }
             if woken.output {
-                self.output.read();
+                self.output.work(Instant::now());
             }
-            self.tell_of_loss();
+            self.tell_of_the_log();
             if woken.clients {
                 self.hear();
             }
@@ -159,7 +159,7 @@ impl Shim {
             ladder,
             killing,
             ending,
-            self.output.log.deadline(),
+            self.output.deadline(),
             self.revival.deadline(),
             self.clients.deadline(),
             self.rest_at,
@@ -170,8 +170,8 @@ impl Shim {
     }
 
     fn do_what_is_due(&mut self, now: Instant, ending: bool) {
-        if self.output.log.deadline().is_some_and(|at| at <= now) {
-            self.output.log.tick(now);
+        if self.output.deadline().is_some_and(|at| at <= now) {
+            self.output.tick(now);
         }
         if self.revival.deadline().is_some_and(|at| at <= now) {
             self.revival.step(now);
@@ -217,16 +217,11 @@ impl Shim {
 
     /// Waits until something happens or is due.
     fn wait(&self, deadline: Option<Instant>) -> Woken {
-        let timeout = deadline.map_or(PollTimeout::NONE, |at| {
-            // Rounded up: a millisecond too early would mean to spin through it.
-            let left = at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-        });
+        let timeout = deadline.map_or(PollTimeout::NONE, crate::disk::until);
         let mut waits = Vec::with_capacity(8);
         waits.push(PollFd::new(self.children.as_fd(), PollFlags::POLLIN));
-        for pipe in self.output.descriptors() {
-            waits.push(PollFd::new(pipe, PollFlags::POLLIN));
-        }
+        waits.extend(self.output.interests().map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)));
+        let watched = waits.len();
         // Without a watch the slot waits for what never comes: a child's end is told by SIGCHLD.
         let watch = match &self.main.tie {
             Tie::Watched(Some(watch)) if !watch.has_ended().unwrap_or(true) => watch.as_fd(),
@@ -236,7 +231,11 @@ impl Shim {
         waits.extend(self.clients.interests().map(|(descriptor, flags)| PollFd::new(descriptor, flags)));
         let _ = poll(&mut waits, timeout);
         let ready = |index: usize| waits[index].any().unwrap_or(true);
-        Woken { children: ready(0), output: ready(1) || ready(2), clients: (4..waits.len()).any(ready) }
+        Woken {
+            children: ready(0),
+            output: (1..watched).any(ready),
+            clients: (watched + 1..waits.len()).any(ready),
+        }
     }
 
     /// Reaps what was re-parented to us, but not the main process: its number must stay its own until the end.
@@ -264,10 +263,15 @@ impl Shim {
         any_left
     }
 
-    fn tell_of_loss(&mut self) {
-        let lines = self.output.log.take_lost();
+    fn tell_of_the_log(&mut self) {
+        let lines = self.output.take_lost();
         if lines > 0 {
             self.clients.tell(&Report::Dropped { lines });
+        }
+        if let Some(waits) = self.output.news(Instant::now()) {
+            let report = Report::LogWaits { waits };
+            self.clients.tell(&report);
+            self.clients.set_standing(waits.then_some(report));
         }
     }
 
@@ -304,8 +308,10 @@ impl Shim {
     /// A successor is to know, too, that the end was asked for.
     fn note_the_order(&mut self) {
         if !std::mem::replace(&mut self.asked, true) {
-            run::record::mark_stopping(&self.dir);
-            self.output.log.set_note(Note { kills_before: self.kills.before(), asked: true }.pack());
+            let dir = self.dir.clone();
+            self.output.set_note(Note { kills_before: self.kills.before(), asked: true }.pack());
+            // Known to a later daemon before anything is done about it, unless that would never be.
+            self.output.have_done(Box::new(move |_| run::record::mark_stopping(&dir)));
         }
     }
 

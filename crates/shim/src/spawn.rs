@@ -41,17 +41,18 @@ pub(crate) fn first(mut beginning: Beginning) -> Result<Option<Shim>, BeginError
             let started = Report::Started { pid: main.identity.pid, at_ms: main.started_ms };
             beginning.clients.tell(&started);
             beginning.clients.set_news(vec![started]);
-            // A restart waits for this record.
-            record::prepare(&beginning.dir.exited());
+            let exit_record = beginning.dir.exited();
             let kills = Kills::now();
             let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);
-            output.log.set_note(Note { kills_before: kills.before(), asked: false }.pack());
-            output.log.started(beginning.spec.run, main.identity.pid);
+            output.set_note(Note { kills_before: kills.before(), asked: false }.pack());
+            output.started(beginning.spec.run, main.identity.pid);
+            output.give(Box::new(move |_| record::prepare(&exit_record)));
             Ok(Some(Shim::new(beginning, main, output, kills, Instant::now(), false)))
         }
         Err(Failure::Exec { errno, message }) => {
             let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);
-            output.log.ended(beginning.spec.run, &message);
+            let logged = output.ended(beginning.spec.run, message.clone());
+            output.is_done(logged, crate::output::PATIENCE);
             let exited = Exited {
                 cause: ExitCause::ExecFailed { message, errno },
                 at_ms: Stamp::now().as_ms(),

@@ -20,7 +20,7 @@ pub(crate) fn adopt(mut beginning: Beginning, started: Started) -> Result<Shim, 
     let pipes = Pipes::open(&beginning.dir).map_err(BeginError::at(at))?;
     let mut output = Output::new(pipes, &beginning.dir, &beginning.spec);
     // The first shim may have died before it had marked the beginning; then it had read nothing either.
-    output.log.started(beginning.spec.run, started.main.pid);
+    output.started(beginning.spec.run, started.main.pid);
     // The process that began the run leads its group; one that replaced it says which it is in.
     let group = os::process::info(started.main.pid)
         .ok()
@@ -36,7 +36,7 @@ pub(crate) fn adopt(mut beginning: Beginning, started: Started) -> Result<Shim, 
         beginning.clients.tell(&report);
         beginning.clients.set_news(vec![report]);
     }
-    let note = Note::unpack(output.log.note());
+    let note = Note::unpack(output.note());
     let kills = Kills::since(note.kills_before);
     let ran = u64::try_from(Stamp::now().as_ms() - started.at_ms).unwrap_or(0);
     let began = Instant::now().checked_sub(Duration::from_millis(ran)).unwrap_or_else(Instant::now);

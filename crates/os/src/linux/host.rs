@@ -92,6 +92,13 @@ pub(crate) fn runtime_root() -> PathBuf {
     }
 }
 
+/// Below `/dev/shm`, where that is memory.
+pub(crate) fn memory_root() -> Option<PathBuf> {
+    let shared = Path::new("/dev/shm");
+    let kind = nix::sys::statfs::statfs(shared).ok()?.filesystem_type();
+    (kind == nix::sys::statfs::TMPFS_MAGIC).then(|| shared.join(format!("pipd-{}", geteuid())))
+}
+
 fn is_ours(folder: &Path, uid: u32) -> bool {
     fs::metadata(folder).is_ok_and(|facts| facts.is_dir() && facts.uid() == uid)
 }

@@ -48,6 +48,11 @@ pub(crate) fn control_group(_: i32) -> Option<String> {
     None
 }
 
+/// No file system here is known to be memory.
+pub(crate) fn memory_root() -> Option<PathBuf> {
+    None
+}
+
 /// Whether the machine is about to go down: the kernel is told so when a shutdown or restart begins.
 pub(crate) fn shutting_down() -> bool {
     sysctl::number(c"kern.willshutdown").is_ok_and(|value| value != 0)

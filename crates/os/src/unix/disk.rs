@@ -19,6 +19,16 @@ pub struct Room {
     pub device: u64,
 }
 
+/// The folder at which the file system is mounted that a path is on; `None` where the path cannot be looked at.
+#[must_use]
+pub fn mounted_at(path: &Path) -> Option<std::path::PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let device = path.metadata().ok()?.dev();
+    let within =
+        path.ancestors().take_while(|folder| folder.metadata().is_ok_and(|found| found.dev() == device));
+    within.last().map(Path::to_owned)
+}
+
 /// Of the file system a path is on.
 ///
 /// # Errors

@@ -38,14 +38,7 @@ impl FileLock {
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
         crate::failpoint!("lock.take", path)?;
         for _ in 0..TRIES {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
-                .open(path)?;
+            let file = open_to_take(path)?;
             match file.try_lock() {
                 Ok(()) => {
                     // Between open and lock the file may have been replaced: then the lock would be on nothing.
@@ -124,6 +117,16 @@ pub fn owner(path: &Path) -> Option<ProcessIdentity> {
     let mut text = Vec::new();
     open_to_look(path).ok()?.take(MAX_OWNER_BYTES).read_to_end(&mut text).ok()?;
     serde_json::from_slice(text.split(|byte| *byte == b'\n').next()?).ok()
+}
+
+/// Opened first as it is: on a disk that stands still even the offer to make it would wait.
+fn open_to_take(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => options.create(true).open(path),
+        other => other,
+    }
 }
 
 fn open_to_look(path: &Path) -> io::Result<File> {

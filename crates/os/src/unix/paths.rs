@@ -61,6 +61,12 @@ pub fn runtime_root() -> PathBuf {
     }
 }
 
+/// A folder of ours in a file system that is memory, which no disk can hold up; `None` where there is none.
+#[must_use]
+pub fn memory_root() -> Option<PathBuf> {
+    sys::host::memory_root()
+}
+
 /// The folder around `path` that the system keeps from programs its user has not let in (macOS); its name, from home.
 #[must_use]
 pub fn guarded(path: &Path) -> Option<&'static str> {

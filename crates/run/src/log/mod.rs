@@ -8,7 +8,7 @@
 //! One process writes, the shim that holds the run's lock: [`Writer`]. Anybody reads: [`read`], [`Follower`],
 //! [`last_words`]. The writer survives SIGKILL at any instruction: what it has read and not yet logged lies in
 //! the [spool](spool), and its successor writes every line exactly once. It never blocks the service over a
-//! disk that is full; what is lost then is counted and said.
+//! disk that is full; what is lost then is counted and said. While a disk stands still a [`Spill`] takes the output.
 
 mod entry;
 mod fault;
@@ -19,6 +19,7 @@ mod join;
 mod nonce;
 mod probes;
 mod read;
+mod spill;
 mod spool;
 mod stamp;
 mod tail;
@@ -34,6 +35,7 @@ pub use follow::{Follower, Position};
 pub use probes::Probe;
 pub use probes::{AGENT, VERSION};
 pub use read::{Query, read};
+pub use spill::Spill;
 pub use spool::SPOOL_BYTES;
 pub use stamp::Stamp;
 pub use words::{last_traceback, last_words};

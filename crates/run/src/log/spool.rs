@@ -41,7 +41,15 @@ const MARKS_AT: usize = 2 << 10;
 const BUFFER_BYTES: usize = READ_BYTES + 2 * PIECE_BYTES;
 
 /// Size of a spool, in bytes. Only the pages that are used cost memory.
-pub const SPOOL_BYTES: usize = HEADER_BYTES + 2 * BUFFER_BYTES;
+pub const SPOOL_BYTES: usize = size(BUFFER_BYTES);
+
+/// Bytes of a page, at least.
+const PAGE_BYTES: usize = 4 << 10;
+
+/// Size of a spool whose streams have so much room each.
+pub(crate) const fn size(buffer: usize) -> usize {
+    HEADER_BYTES + 2 * buffer
+}
 
 const MAGIC: u64 = u64::from_le_bytes(*b"pipdspl1");
 
@@ -102,6 +110,8 @@ enum Memory {
 /// See the module.
 pub(crate) struct Spool {
     memory: Memory,
+    /// Room of each stream, in bytes.
+    buffer: usize,
     nonces: Nonces,
 }
 
@@ -111,11 +121,16 @@ impl Spool {
     /// # Errors
     /// When a new one cannot be made.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_sized(path, BUFFER_BYTES)
+    }
+
+    /// The same with room for `buffer` bytes of each stream.
+    pub(crate) fn open_sized(path: &Path, buffer: usize) -> io::Result<Self> {
         let mut begun = std::fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() > 0);
         if let Ok(mapping) = SharedMapping::open(path)
-            && mapping.bytes().len() == SPOOL_BYTES
+            && mapping.bytes().len() == size(buffer)
         {
-            let spool = Self::new(Memory::Shared(mapping));
+            let spool = Self::new(Memory::Shared(mapping), buffer);
             if spool.get(word::MAGIC) == MAGIC && spool.is_sound() {
                 return Ok(spool);
             }
@@ -126,18 +141,57 @@ impl Spool {
         if begun {
             let _ = crate::record::set_aside(path);
         }
-        let mut spool = Self::new(Memory::Shared(SharedMapping::create(path, SPOOL_BYTES)?));
+        let mut spool = Self::new(Memory::Shared(SharedMapping::create(path, size(buffer))?), buffer);
         spool.set(word::MAGIC, MAGIC);
         Ok(spool)
     }
 
     /// A spool that dies with the process.
     pub(crate) fn private() -> Self {
-        Self::new(Memory::Private { words: vec![0; word::COUNT], bytes: vec![0; SPOOL_BYTES] })
+        Self::private_sized(BUFFER_BYTES)
     }
 
-    fn new(memory: Memory) -> Self {
-        Self { memory, nonces: Nonces::new() }
+    /// The same with room for `buffer` bytes of each stream.
+    pub(crate) fn private_sized(buffer: usize) -> Self {
+        Self::new(Memory::Private { words: vec![0; word::COUNT], bytes: vec![0; size(buffer)] }, buffer)
+    }
+
+    fn new(memory: Memory, buffer: usize) -> Self {
+        Self { memory, buffer, nonces: Nonces::new() }
+    }
+
+    /// Whether `stream` has no room left behind what is pending.
+    pub(crate) fn is_full(&self, stream: Stream) -> bool {
+        self.window(stream).range().end >= self.capacity(stream)
+    }
+
+    /// Says whether the line that goes on here has pieces that are logged already.
+    pub(crate) fn set_open(&mut self, stream: Stream, open: bool) {
+        let window = self.window(stream);
+        self.set(word::WINDOWS + stream.index(), Window { open, ..window }.pack());
+    }
+
+    /// Forgets what is pending of `stream` behind its last whole line, and says whether there was any.
+    pub(crate) fn cut(&mut self, stream: Stream) -> bool {
+        let window = self.window(stream);
+        let whole = memchr::memrchr(b'\n', self.pending(stream)).map_or(0, |end| end + 1);
+        self.set(word::WINDOWS + stream.index(), Window { len: whole, ..window }.pack());
+        whole < window.len
+    }
+
+    /// Whether a mark is there that is made once.
+    pub(crate) fn is_marked(&self, bit: u32) -> bool {
+        self.get(word::MARKS) & 1 << bit != 0
+    }
+
+    /// Makes it.
+    pub(crate) fn mark(&mut self, bit: u32) {
+        self.set(word::MARKS, self.get(word::MARKS) | 1 << bit);
+    }
+
+    /// Counts lines as lost.
+    pub(crate) fn set_lost(&mut self, lost: u64) {
+        self.set(word::LOST, lost);
     }
 
     /// Bytes of `stream` that are read and not logged.
@@ -153,7 +207,7 @@ impl Spool {
     pub(crate) fn begin_read(&mut self, stream: Stream, available: usize) -> &mut [u8] {
         self.compact(stream);
         let place = self.window(stream).range().end;
-        let amount = available.min(READ_BYTES).min(capacity(stream) - place);
+        let amount = available.min(READ_BYTES).min(self.capacity(stream) - place);
         let nonce = self.nonces.next();
         for (index, chunk) in nonce.chunks_exact(8).enumerate() {
             let bytes = chunk.try_into().unwrap_or_default();
@@ -163,7 +217,16 @@ impl Spool {
         self.buffer_mut(stream)[place..place + marked].copy_from_slice(&nonce[..marked]);
         self.describe(stream, amount, place);
         self.set(word::PHASE, phase::READ);
-        &mut self.buffer_mut(stream)[place..place + amount]
+        let place = &mut self.buffer_mut(stream)[place..place + amount];
+        // Every page is made writable now. On a disk that stands still that takes until it goes on, and `read` would
+        // wait for it with the pipe locked, which the service waits for, too.
+        let last = place.len().saturating_sub(1).max(NONCE_BYTES);
+        for at in (NONCE_BYTES..last).step_by(PAGE_BYTES).chain([last]) {
+            if let Some(byte) = place.get_mut(at) {
+                *std::hint::black_box(byte) = 0;
+            }
+        }
+        place
     }
 
     /// The read announced is over.
@@ -182,8 +245,8 @@ impl Spool {
         }
         self.compact(Stream::Pipd);
         let place = self.window(Stream::Pipd).range().end;
-        let amount = line.len().min((capacity(Stream::Pipd) - place).saturating_sub(1)) + 1;
-        if place + amount > capacity(Stream::Pipd) {
+        let amount = line.len().min((self.capacity(Stream::Pipd) - place).saturating_sub(1)) + 1;
+        if place + amount > self.capacity(Stream::Pipd) {
             return; // marks that the disk did not take for so long are not worth more memory
         }
         let buffer = &mut self.buffer_mut(Stream::Pipd)[place..place + amount];
@@ -327,19 +390,19 @@ impl Spool {
     /// Whether every number of a predecessor's spool is within bounds. Ours always are; a disk may lie.
     fn is_sound(&self) -> bool {
         let windows =
-            Stream::ALL.into_iter().all(|stream| self.window(stream).range().end <= capacity(stream));
+            Stream::ALL.into_iter().all(|stream| self.window(stream).range().end <= self.capacity(stream));
         let stream = self.step_stream();
         let (amount, place) = (self.get(word::AMOUNT) as usize, self.get(word::PLACE) as usize);
         windows
             && match self.get(word::PHASE) {
                 phase::IDLE => true,
                 phase::READ | phase::APPEND => {
-                    amount <= capacity(stream)
-                        && place <= capacity(stream) - amount
+                    amount <= self.capacity(stream)
+                        && place <= self.capacity(stream) - amount
                         && place >= self.window(stream).start
                 }
                 phase::WRITE | phase::NOTICE => amount <= self.window(stream).len,
-                phase::MOVE => Window::unpack(self.get(word::PLACE)).range().end <= capacity(stream),
+                phase::MOVE => Window::unpack(self.get(word::PLACE)).range().end <= self.capacity(stream),
                 _ => false,
             }
     }
@@ -369,12 +432,16 @@ impl Spool {
         compiler_fence(Ordering::SeqCst);
     }
 
+    fn capacity(&self, stream: Stream) -> usize {
+        place(stream, self.buffer).len()
+    }
+
     fn buffer(&self, stream: Stream) -> &[u8] {
         let bytes = match &self.memory {
             Memory::Shared(mapping) => mapping.bytes(),
             Memory::Private { bytes, .. } => bytes,
         };
-        &bytes[place(stream)]
+        &bytes[place(stream, self.buffer)]
     }
 
     fn buffer_mut(&mut self, stream: Stream) -> &mut [u8] {
@@ -382,7 +449,7 @@ impl Spool {
             Memory::Shared(mapping) => mapping.bytes_mut(),
             Memory::Private { bytes, .. } => bytes,
         };
-        &mut bytes[place(stream)]
+        &mut bytes[place(stream, self.buffer)]
     }
 }
 
@@ -396,15 +463,10 @@ mod phase {
     pub(super) const MOVE: u64 = 5;
 }
 
-const fn place(stream: Stream) -> std::ops::Range<usize> {
+const fn place(stream: Stream, buffer: usize) -> std::ops::Range<usize> {
     match stream {
-        Stream::Stdout => HEADER_BYTES..HEADER_BYTES + BUFFER_BYTES,
-        Stream::Stderr => HEADER_BYTES + BUFFER_BYTES..SPOOL_BYTES,
+        Stream::Stdout => HEADER_BYTES..HEADER_BYTES + buffer,
+        Stream::Stderr => HEADER_BYTES + buffer..size(buffer),
         Stream::Pipd => MARKS_AT..HEADER_BYTES,
     }
-}
-
-const fn capacity(stream: Stream) -> usize {
-    let range = place(stream);
-    range.end - range.start
 }

@@ -10,6 +10,7 @@ use wire::LogSpec;
 
 use super::files::Files;
 use super::format::{Formatted, PIECE_BYTES, Tail, entries, format};
+use super::spill::Spill;
 use super::spool::{Batch, Spool, Unfinished};
 use super::{Stamp, Stream, fault};
 
@@ -73,11 +74,17 @@ pub struct Options<'a> {
     pub spec: LogSpec,
     /// The run's spool; made, or taken over from a predecessor.
     pub spool: &'a Path,
+    /// Where a predecessor may have left spills; see [`super::Spill::folder`].
+    pub spills: Option<&'a Path>,
 }
 
 /// A mark that a run has once, however many shims it sees.
 const MARK_STARTED: u32 = 0;
 const MARK_ENDED: u32 = 1;
+/// Of a spill: whether its lines go on from what was read before is said.
+const MARK_JOINED: u32 = 2;
+/// The error number of a disk that stood still.
+const NO_ANSWER: i32 = nix::errno::Errno::ETIMEDOUT as i32;
 
 /// See the module.
 pub struct Writer {
@@ -103,18 +110,67 @@ impl Writer {
             retry_at: None,
             lost_unreported: 0,
         };
-        match writer.spool.recover() {
-            Some(Unfinished::Write(batch)) => writer.write_again(batch),
-            Some(Unfinished::Notice(batch)) => {
-                let at = writer.files.resume(batch.file, batch.offset);
-                writer.notice(at, batch.stamp, batch.lost_before);
-            }
-            None => {}
-        }
+        writer.go_on();
         for stream in Stream::ALL {
             writer.log(stream, Tail::Keep);
         }
+        for spill in options.spills.map(Spill::left_behind).into_iter().flatten() {
+            writer.absorb(spill);
+        }
         writer
+    }
+
+    /// Logs what was read elsewhere while this writer hung, behind what it had read before. A death in between costs
+    /// and doubles nothing: the spill is there until all of it is logged.
+    pub fn absorb(&mut self, mut spill: Spill) {
+        spill.close();
+        let streams = [Stream::Stdout, Stream::Stderr];
+        // A line that was begun here goes on there.
+        for stream in streams {
+            self.log(stream, Tail::Piece);
+        }
+        if !spill.spool.is_marked(MARK_JOINED) {
+            for stream in streams {
+                spill.spool.set_open(stream, self.spool.window(stream).open);
+            }
+            spill.spool.mark(MARK_JOINED);
+        }
+        std::mem::swap(&mut self.spool, &mut spill.spool);
+        self.go_on();
+        for stream in streams {
+            self.log(stream, Tail::Piece);
+        }
+        let dropped = self.spool.note();
+        if dropped > 0 {
+            self.spool.set_errno(NO_ANSWER);
+            self.spool.set_lost(self.spool.lost().0 + dropped);
+            self.spool.set_note(0);
+            self.lost_unreported += dropped;
+            self.tell_of_loss();
+        }
+        std::mem::swap(&mut self.spool, &mut spill.spool);
+        let (untold, errno) = spill.spool.lost();
+        if untold > 0 {
+            self.spool.set_errno(errno);
+            self.spool.set_lost(self.spool.lost().0 + untold);
+            self.retry_at = Some(Instant::now() + RETRY_AFTER);
+        }
+        for stream in streams {
+            self.spool.set_open(stream, spill.spool.window(stream).open);
+        }
+        spill.remove();
+    }
+
+    /// Does what was under way when the predecessor died.
+    fn go_on(&mut self) {
+        match self.spool.recover() {
+            Some(Unfinished::Write(batch)) => self.write_again(batch),
+            Some(Unfinished::Notice(batch)) => {
+                let at = self.files.resume(batch.file, batch.offset);
+                self.notice(at, batch.stamp, batch.lost_before);
+            }
+            None => {}
+        }
     }
 
     /// Reads once from `source` and logs the lines that are whole. 0 when there is nothing to read.
@@ -327,6 +383,7 @@ impl Writer {
     fn notice(&mut self, at: io::Result<(u64, u64)>, stamp: Stamp, lost: u64) {
         let why = match self.spool.lost().1 {
             0 => "the log could not be written".to_owned(),
+            NO_ANSWER => "the disk did not answer".to_owned(),
             errno => error_text(&io::Error::from_raw_os_error(errno)),
         };
         let lines = if lost == 1 { "line" } else { "lines" };

@@ -3,6 +3,7 @@
 mod crash;
 mod meddling;
 mod reading;
+mod stalls;
 mod writing;
 
 use std::cell::RefCell;
@@ -56,7 +57,16 @@ impl Place {
 
     fn writer(&self) -> Writer {
         let spool = self.dir.path().join("spool");
-        Writer::open(Options { dir: &self.log(), spec: self.spec, spool: &spool })
+        Writer::open(Options {
+            dir: &self.log(),
+            spec: self.spec,
+            spool: &spool,
+            spills: Some(&self.spills()),
+        })
+    }
+
+    fn spills(&self) -> PathBuf {
+        self.dir.path().join("memory/spills")
     }
 
     fn entries(&self, query: &Query) -> Vec<Entry> {
