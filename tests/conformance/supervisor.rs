@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use run::layout::{HostDir, RunDir, workspace_id};
 use run::record::{self, Durability, Started};
-use testkit::{SHORT, Sandbox, Workspace, alive, exit, kill, resume, sandbox, suspend, until};
+use testkit::{LONG, SHORT, Sandbox, Workspace, alive, exit, kill, resume, sandbox, suspend, until};
 use wire::Phase;
 
-use crate::world::{births, pair, pass, serves_once, setting};
+use crate::world::{assert_ticks, births, pair, pass, serves_once, setting};
 
 fn last_run(sandbox: &Sandbox, workspace: &Workspace, name: &str) -> RunDir {
     let folder = HostDir::at(sandbox.host()).workspace(&workspace_id(workspace.root())).service(name);
@@ -191,4 +191,49 @@ fn case_52_after_everything_was_killed_the_next_daemon_brings_it_back_once() {
     workspace.pipctl(&["stop"]).ok();
     sandbox.pipctl(&["daemon", "stop"]).ok();
     daemon.wait().unwrap();
+}
+
+/// The shim of a service, once there is another than `old`.
+fn next_shim(workspace: &Workspace, name: &str, old: i32) -> i32 {
+    let service = workspace
+        .await_service(name, "another shim", |service| service.shim_pid.is_some_and(|pid| pid != old));
+    service.shim_pid.unwrap()
+}
+
+#[test]
+fn case_32_a_shim_that_hangs_is_told_of_and_replaced() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = pair(&sandbox, &port, "--tick 5");
+    workspace.pipctl(&["start"]).ok();
+    let before = (sandbox.daemon(), workspace.pid("web"), workspace.pid("keep"));
+    for name in ["web", "keep"] {
+        let shim = workspace.service(name).shim_pid.unwrap();
+        suspend(shim);
+        until("it to be told", LONG, || {
+            let service = workspace.service(name);
+            let told = service.warnings.iter().any(|warning| warning.contains("does not answer"));
+            told || service.shim_pid != Some(shim)
+        });
+        let next = next_shim(&workspace, name, shim);
+        // Whoever wakes it comes too late to do harm: it may be gone already.
+        let _ = std::process::Command::new("kill").args(["-CONT", &shim.to_string()]).output();
+        until("it to be gone", SHORT, || !alive(shim));
+        assert_eq!(workspace.service(name).shim_pid, Some(next));
+    }
+    assert_eq!((sandbox.daemon(), workspace.pid("web"), workspace.pid("keep")), before);
+    assert_eq!((workspace.service("web").restarts, births(&workspace, "web").len()), (0, 1));
+    // One that is suspended and woken in time is left alone.
+    let shim = workspace.service("web").shim_pid.unwrap();
+    suspend(shim);
+    resume(shim);
+    // What is ordered of one that hangs is done by the next.
+    let shim_of_keep = workspace.service("keep").shim_pid.unwrap();
+    suspend(shim_of_keep);
+    workspace.pipctl(&["stop", "keep"]).ok();
+    assert!(!alive(before.2) && !alive(shim_of_keep));
+    assert_eq!(workspace.service("web").shim_pid, Some(shim));
+    workspace.pipctl(&["stop", "web"]).ok();
+    assert_ticks(&workspace.stdout_lines("keep"));
+    assert_ticks(&workspace.stdout_lines("web"));
 }

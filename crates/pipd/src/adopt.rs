@@ -270,6 +270,7 @@ pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
         reader: crate::tasks::spawn(async {}).abort_handle(),
         stuck: Vec::new(),
         dropped_lines: 0,
+        hearing: Default::default(),
         log_waits: false,
         jupyter: None,
         deaths: Default::default(),

@@ -167,6 +167,7 @@ impl Daemon {
             Input::Facts { key, run, facts } => self.on_facts(&key, run, facts),
             Input::KernelEnded { key, run, end } => self.on_kernel_end(&key, run, *end),
             Input::Memory { found } => self.on_memory(found.map(|found| *found)),
+            Input::Unanswered { key, run, number, look } => self.on_unanswered(&key, run, number, look),
             Input::Disk => self.look_at_the_disk(),
             Input::DiskDue => self.on_disk_due(),
             Input::Relief { key } => self.step(&key, Event::Unblocked),
@@ -238,6 +239,7 @@ impl Daemon {
                 if live.orders.send(order).is_err() {
                     debug!(%key, "shim is gone, order waits for its successor");
                 }
+                self.ask_the_shim(key, run);
             }
             _ => warn!(%key, ?run, "no shim for this run"),
         }

@@ -90,6 +90,8 @@ pub(crate) enum Input {
     KernelEnded { key: Key, run: RunId, end: Box<wire::KernelEnd> },
     /// How much memory is left was looked at.
     Memory { found: Option<Box<crate::memory::Shortage>> },
+    /// A shim that was asked for a sign of life may not have given one.
+    Unanswered { key: Key, run: RunId, number: u32, look: u32 },
     /// Something that waited for the disk is done.
     Disk,
     /// The disk may have been waited for too long.

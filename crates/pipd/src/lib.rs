@@ -18,6 +18,7 @@ mod disk;
 mod edited;
 mod environment;
 mod forget;
+mod hearing;
 mod http;
 mod input;
 mod journal;

@@ -36,7 +36,7 @@ impl Daemon {
         self.liveness_due = false;
         self.look_after_memory();
         let Ok(listeners) = os::ports::all_listeners() else { return self.order_liveness() };
-        let mut anybody = false;
+        let mut anybody = self.look_at_shims();
         let (mut suspects, mut altered) = (Vec::new(), Vec::new());
         for workspace in self.workspaces.values_mut() {
             for (name, service) in workspace.services.iter_mut() {

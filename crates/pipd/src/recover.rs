@@ -337,6 +337,7 @@ impl Daemon {
             reader,
             stuck: Vec::new(),
             dropped_lines: before.map_or(0, |live| live.dropped_lines),
+            hearing: Default::default(),
             log_waits: false,
             jupyter: before.and_then(|live| live.jupyter.clone()),
             deaths,

@@ -44,6 +44,7 @@ impl Daemon {
                         reader,
                         stuck: Vec::new(),
                         dropped_lines: 0,
+                        hearing: Default::default(),
                         log_waits: false,
                         jupyter: None,
                         deaths: Default::default(),
@@ -74,7 +75,8 @@ impl Daemon {
             return debug!(%key, ?run, ?report, "report of an older run");
         }
         match report {
-            Report::Hello { shim_pid, replacement, release, .. } => {
+            Report::Hello { shim_pid, replacement, release, pings, .. } => {
+                live.hearing.answers = pings;
                 // While a shim is connected its number is its own: asked once, when it was made.
                 if live.shim.as_ref().is_none_or(|shim| shim.pid != shim_pid) {
                     live.shim = ProcessIdentity::of(shim_pid).ok().flatten();
@@ -83,6 +85,7 @@ impl Daemon {
                 if replacement && !std::mem::replace(&mut live.replaced_shim, true) {
                     self.attend_anew(key);
                 }
+                self.order_liveness();
                 self.touch();
             }
             Report::Started { pid, at_ms } => {
@@ -133,6 +136,7 @@ impl Daemon {
                 live.dropped_lines = live.dropped_lines.saturating_add(lines);
                 self.touch();
             }
+            Report::Pong { number } => self.on_pong(key, run, number),
             Report::LogWaits { waits } => {
                 live.log_waits = waits;
                 self.touch();

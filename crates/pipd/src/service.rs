@@ -95,6 +95,8 @@ pub(crate) struct LiveRun {
     pub(crate) stuck: Vec<i32>,
     /// Log lines the disk would not take.
     pub(crate) dropped_lines: u64,
+    /// Whether its shim still answers.
+    pub(crate) hearing: crate::hearing::Hearing,
     /// The disk of its log does not answer.
     pub(crate) log_waits: bool,
     /// What a JupyterLab has said last, when somebody wanted to know.

@@ -231,6 +231,12 @@ fn warnings(workspace: &Workspace, service: &Service) -> Vec<String> {
             warnings
                 .push(format!("{lines} lines of its output were lost because the disk would not take them"));
         }
+        if live.hearing.is_silent() {
+            let shim = live.shim.as_ref().map_or(String::new(), |shim| format!(" (pid {})", shim.pid));
+            warnings.push(format!(
+                "its shim{shim} does not answer and is about to be replaced; the service itself goes on"
+            ));
+        }
         if live.log_waits {
             warnings.push("the disk of its log does not answer; what it prints waits in memory".into());
         }

@@ -36,6 +36,11 @@ pub enum Order {
         /// To whom.
         to: StopTarget,
     },
+    /// Give a sign of life. Sent only to shims whose `hello` says that they answer.
+    Ping {
+        /// Comes back with the answer.
+        number: u32,
+    },
     /// Have a daemon started that descends from no run. Sent by a client inside this run's tree.
     StartDaemon {
         /// Absolute path of the program.
@@ -64,6 +69,9 @@ pub enum Report {
         /// The release it is of.
         #[serde(default)]
         release: String,
+        /// It answers [`Order::Ping`].
+        #[serde(default)]
+        pings: bool,
     },
     /// The service executes. Repeated after each `hello` while it lives.
     Started {
@@ -96,6 +104,11 @@ pub enum Report {
     Dropped {
         /// Lines lost since the last report.
         lines: u64,
+    },
+    /// The answer to [`Order::Ping`].
+    Pong {
+        /// The number asked with.
+        number: u32,
     },
     /// The disk of the log does not answer, or does again. Output is kept in memory meanwhile.
     LogWaits {

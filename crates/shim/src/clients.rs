@@ -55,7 +55,7 @@ impl Clients {
     pub(crate) fn new(run: u64, replacement: bool, inherited: Option<UnixStream>) -> Self {
         let shim_pid = i32::try_from(std::process::id()).unwrap_or(0);
         let release = env!("CARGO_PKG_VERSION").to_owned();
-        let hello = Report::Hello { version: VERSION, run, shim_pid, replacement, release };
+        let hello = Report::Hello { version: VERSION, run, shim_pid, replacement, release, pings: true };
         let mut clients = Self {
             hello,
             listener: None,

@@ -301,6 +301,7 @@ impl Shim {
             }
             Order::Signal { signal, to } => self.signal(signal_of(signal), to, now),
             Order::StartDaemon { exe } => self.revival.asked(exe, now),
+            Order::Ping { number } => self.clients.tell(&Report::Pong { number }),
             Order::Unknown => {}
         }
     }
