@@ -355,13 +355,14 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
                 () = reached(due.map(|at| clock.instant(at))) => None,
                 () = reached(rest_at) => {
                     daemon.borrow_mut().published = None;
-                    os::memory::rest();
+                    crate::rest::when_nothing_is_left_to_do();
                     rest_at = None;
                     continue;
                 }
             },
         };
-        let happened = !matches!(input, None | Some(Input::LivenessDue));
+        let looked = matches!(input, Some(Input::LivenessDue));
+        let happened = input.is_some() && !looked;
         {
             let mut daemon = daemon.borrow_mut();
             // Readers do not come this way; what they were shown tells of them.
@@ -378,6 +379,10 @@ pub(crate) async fn run(daemon: &Shared, mut inputs: mpsc::UnboundedReceiver<Inp
             if daemon.ending.is_some() {
                 return;
             }
+        }
+        // The slow look alone is no reason to keep in memory what it touched.
+        if looked && rest_at.is_none() {
+            crate::rest::when_nothing_is_left_to_do();
         }
         // Status readers get their turn even while inputs keep coming.
         tokio::task::yield_now().await;

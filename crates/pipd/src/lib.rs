@@ -39,6 +39,7 @@ mod published;
 mod reaper;
 mod recover;
 mod requests;
+mod rest;
 mod runs;
 mod service;
 mod services;

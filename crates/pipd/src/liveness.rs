@@ -13,19 +13,25 @@ use crate::input::{Input, Key};
 use crate::members;
 use crate::truth::sockets;
 
-/// How often, while anything that serves is ready: what hangs is noticed at the second look.
-const PERIOD: Duration = Duration::from_secs(6);
+/// How often, while anything that serves is ready.
+const PERIOD: Duration = Duration::from_secs(10);
+/// The next look after one that saw a connection wait: what hangs is noticed at the second look, within 15 s.
+const SECOND_LOOK: Duration = Duration::from_secs(4);
 
 impl Daemon {
     /// Orders the next look, once.
     pub(crate) fn order_liveness(&mut self) {
+        self.order_liveness_in(PERIOD);
+    }
+
+    fn order_liveness_in(&mut self, pause: Duration) {
         if self.liveness_due {
             return;
         }
         self.liveness_due = true;
         let inputs = self.inputs.clone();
         crate::tasks::spawn(async move {
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(pause).await;
             let _ = inputs.send(Input::LivenessDue);
         });
     }
@@ -37,6 +43,7 @@ impl Daemon {
         self.look_after_memory();
         let Ok(listeners) = os::ports::all_listeners() else { return self.order_liveness() };
         let mut anybody = self.look_at_shims();
+        let mut waits = false;
         let (mut suspects, mut altered) = (Vec::new(), Vec::new());
         for workspace in self.workspaces.values_mut() {
             for (name, service) in workspace.services.iter_mut() {
@@ -50,6 +57,7 @@ impl Daemon {
                 }
                 let queues = listeners.iter().filter(|listener| listener.addr.port() == port);
                 let waiting = queues.filter_map(|listener| listener.accept_queue).max();
+                waits |= waiting.is_some_and(|waiting| waiting > 0);
                 let before = std::mem::replace(&mut service.accept_queue, waiting.unwrap_or_default());
                 let suspicious = match waiting {
                     // Where the system does not tell, the question is the only way.
@@ -85,7 +93,7 @@ impl Daemon {
             });
         }
         if anybody {
-            self.order_liveness();
+            self.order_liveness_in(if waits { SECOND_LOOK } else { PERIOD });
         }
     }
 }

@@ -186,6 +186,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         // daemon would end.
         .thread_keep_alive(FOR_EVER)
         .thread_stack_size(256 << 10)
+        .on_thread_park(crate::rest::before_sleep)
         .build()
         .map_err(failed("runtime"))?;
     let local = tokio::task::LocalSet::new();

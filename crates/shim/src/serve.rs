@@ -49,6 +49,8 @@ pub(crate) struct Shim {
     pub(crate) killing: Option<Killing>,
     /// When to rest if nothing happens before; nothing once that has been.
     rest_at: Option<Instant>,
+    /// Memory is given back before the next wait: what would run between the two would come back to stay.
+    rests: bool,
     children: OwnedFd,
     ladder: Option<Ladder>,
     revival: Revival,
@@ -102,6 +104,7 @@ impl Shim {
             spare_nobody: false,
             killing: None,
             rest_at: Some(began + REST_AFTER),
+            rests: false,
             children,
             ladder: None,
             revival,
@@ -131,7 +134,8 @@ impl Shim {
             }
             self.do_what_is_due(now, ending.is_some());
             let deadline = self.deadline(ending.as_ref());
-            let woken = self.wait(deadline);
+            let rests = std::mem::take(&mut self.rests);
+            let woken = self.wait(deadline, rests);
             if woken.children || woken.output || woken.clients {
                 self.rest_at = self.rest_at.map(|_| Instant::now() + REST_AFTER);
             }
@@ -176,9 +180,7 @@ impl Shim {
         if self.revival.deadline().is_some_and(|at| at <= now) {
             self.revival.step(now);
         }
-        if self.rest_at.take_if(|at| *at <= now).is_some() {
-            os::memory::rest();
-        }
+        self.rests |= self.rest_at.take_if(|at| *at <= now).is_some();
         if ending {
             return;
         }
@@ -216,7 +218,7 @@ impl Shim {
     }
 
     /// Waits until something happens or is due.
-    fn wait(&self, deadline: Option<Instant>) -> Woken {
+    fn wait(&self, deadline: Option<Instant>, rests: bool) -> Woken {
         let timeout = deadline.map_or(PollTimeout::NONE, crate::disk::until);
         let mut waits = Vec::with_capacity(8);
         waits.push(PollFd::new(self.children.as_fd(), PollFlags::POLLIN));
@@ -229,6 +231,9 @@ impl Shim {
         };
         waits.push(PollFd::new(watch, PollFlags::POLLIN));
         waits.extend(self.clients.interests().map(|(descriptor, flags)| PollFd::new(descriptor, flags)));
+        if rests {
+            os::memory::rest();
+        }
         let _ = poll(&mut waits, timeout);
         let ready = |index: usize| waits[index].any().unwrap_or(true);
         Woken {
