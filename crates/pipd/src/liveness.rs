@@ -15,8 +15,9 @@ use crate::truth::sockets;
 
 /// How often, while anything that serves is ready.
 const PERIOD: Duration = Duration::from_secs(10);
-/// The next look after one that saw a connection wait: what hangs is noticed at the second look, within 15 s.
-const SECOND_LOOK: Duration = Duration::from_secs(4);
+/// The next look after one that was the first to see a connection wait: what hangs is noticed at the second look, and
+/// that is known within 15 s.
+const SECOND_LOOK: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Orders the next look, once.
@@ -57,8 +58,8 @@ impl Daemon {
                 }
                 let queues = listeners.iter().filter(|listener| listener.addr.port() == port);
                 let waiting = queues.filter_map(|listener| listener.accept_queue).max();
-                waits |= waiting.is_some_and(|waiting| waiting > 0);
                 let before = std::mem::replace(&mut service.accept_queue, waiting.unwrap_or_default());
+                waits |= before == 0 && service.accept_queue > 0;
                 let suspicious = match waiting {
                     // Where the system does not tell, the question is the only way.
                     None => true,

@@ -27,7 +27,7 @@ mod tests {
             .build()
             .unwrap();
         super::when_nothing_is_left_to_do();
-        runtime.block_on(tokio::time::sleep(std::time::Duration::from_millis(5)));
+        runtime.block_on(async { tokio::time::sleep(std::time::Duration::from_millis(5)).await });
         assert!(!super::DUE.load(super::Ordering::Relaxed), "it slept and did not rest");
     }
 }
