@@ -46,7 +46,7 @@ impl Daemon {
         }
         workspace.forgetting = true;
         let (inputs, hosts) = (self.inputs.clone(), self.hosts.clone());
-        tokio::task::spawn_blocking(move || {
+        crate::tasks::blocking(move || {
             let result = hosts.iter().try_for_each(|host| remove(host, &id));
             let _ = inputs.send(Input::Forgotten { workspace: id, result, reply });
         });

@@ -66,7 +66,7 @@ pub(crate) async fn settle(daemon: &Shared, asked: Option<&Text>) {
             daemon.known_places()
         };
         let named = asked.clone().filter(|path| path.as_path().is_absolute());
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = crate::tasks::blocking(move || {
             let path = named.as_ref().map(Text::as_path);
             (whereabouts::look(path, &known), path.and_then(|path| FolderId::of(path).ok()))
         })
@@ -87,7 +87,7 @@ pub(crate) async fn settle(daemon: &Shared, asked: Option<&Text>) {
         let _ = inputs.send(Input::Places { findings, named, heard });
         let _ = hears.await;
     };
-    let look = tokio::task::spawn_local(look);
+    let look = crate::tasks::spawn(look);
     let _ = tokio::time::timeout(PATIENCE, look).await;
 }
 
@@ -139,7 +139,7 @@ impl Daemon {
     /// Somebody needs a folder that is not where it was.
     pub(crate) fn look_for_folders(&self) {
         if let Some(daemon) = self.own.upgrade() {
-            tokio::task::spawn_local(async move { settle(&daemon, None).await });
+            crate::tasks::spawn(async move { settle(&daemon, None).await });
         }
     }
 

@@ -208,7 +208,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         let clients = crate::tasks::spawn(serve_for_life(listener, host.socket(), Rc::clone(&shared)));
         managed.ready();
         shared.borrow().look_for_folders();
-        tokio::task::spawn_blocking(move || hosts_swept.iter().for_each(crate::forget::sweep));
+        drop(crate::tasks::blocking(move || hosts_swept.iter().for_each(crate::forget::sweep)));
         daemon::run(&shared, queue).await;
         managed.stopping();
         clients.abort();

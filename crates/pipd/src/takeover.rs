@@ -147,7 +147,7 @@ async fn carry_out(plan: Plan, inputs: &Inputs) -> Result<(), ErrorObject> {
             answer.read().map_err(|error| ErrorObject::new(code::INTERNAL, error.to_string()))?;
         if let Some(busy) = answer.services.iter().find(|result| result.outcome == ServiceOutcome::Busy) {
             return Err(ErrorObject::new(
-                code::INTERNAL,
+                code::RUNNING,
                 format!(
                     "`{name}` of {root} is at work, and this would be lost: {}; to lose it: add --force",
                     busy.would_lose.join("; ")

@@ -32,7 +32,7 @@ pub mod code {
     pub const GOING_AWAY: i64 = -32003;
     /// The record could not be written; nothing was done.
     pub const STATE: i64 = -32004;
-    /// Something of the workspace runs; nothing was done.
+    /// Something runs or is at work that would have to end; nothing was done.
     pub const RUNNING: i64 = -32005;
 }
 

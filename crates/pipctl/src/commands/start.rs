@@ -45,11 +45,25 @@ pub(crate) fn run(
         no_wait: args.waiting.no_wait,
         interrupted: going_on(&args.services),
     };
-    let mut answer =
-        asking.until_answered(None, terminal, |client, _, lines| client.start(params.clone(), lines))?;
-    if params.takeover && !args.json && surroundings.interactive && confirm(&answer, &mut params, terminal) {
-        answer =
-            asking.until_answered(None, terminal, |client, _, lines| client.start(params.clone(), lines))?;
+    let ask = |params: &StartParams, terminal: &mut Terminal<'_>| {
+        asking.until_answered(None, terminal, |client, _, lines| client.start(params.clone(), lines))
+    };
+    let asks_a_person = params.takeover && !args.json && surroundings.interactive;
+    let mut answer = match ask(&params, terminal) {
+        // What would be lost is another workspace's.
+        Err(failure) if failure.exit == Exit::Busy && asks_a_person && !params.force => {
+            terminal.tell(&format!("{}\n", render::plain(&failure.message)));
+            if !terminal.confirm("take it over and lose that work?") {
+                terminal.tell("nothing was done\n");
+                return Ok(Exit::Busy);
+            }
+            params.force = true;
+            ask(&params, terminal)?
+        }
+        answer => answer?,
+    };
+    if asks_a_person && confirm(&answer, &mut params, terminal) {
+        answer = ask(&params, terminal)?;
     }
     if args.json {
         terminal.print_json(&answer)?;
