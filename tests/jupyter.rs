@@ -86,6 +86,65 @@ fn status_shows_kernels_notebooks_memory_and_addresses_of_both_ipykernels() {
 }
 
 #[test]
+fn many_kernels_are_shown_by_what_they_use_and_all_end_with_a_stop() {
+    const KERNELS: usize = 9;
+    let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
+    let _slot = testkit::real_server_slot();
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = lab(&sandbox, &venv, "many", &port);
+    let jupyter = workspace.jupyter("jupyter");
+    // Started together, as by somebody who opens yesterday's notebooks.
+    let names: Vec<String> = (0..KERNELS).map(|number| format!("n{number}.ipynb")).collect();
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let opening: Vec<_> = names.iter().map(|name| scope.spawn(|| jupyter.open(name))).collect();
+        opening.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let pid = |kernel: &str| jupyter.execute(kernel, "import os, time; os.getpid()").parse::<i32>().unwrap();
+    let pids: Vec<i32> = std::thread::scope(|scope| {
+        let asking: Vec<_> = ids.iter().map(|id| scope.spawn(|| pid(id))).collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    // One is large, two are at work, one has a child in its own group and one in a session of its own.
+    jupyter.execute(&ids[3], "block = bytearray(96 << 20)");
+    let helper = |code: &str| jupyter.execute(&ids[4], code).parse::<i32>().unwrap();
+    let helpers = [
+        helper("import subprocess as s; s.Popen(['sleep', '1002']).pid"),
+        helper("s.Popen(['sleep', '1003'], start_new_session=True).pid"),
+    ];
+    for id in &ids[..2] {
+        jupyter.begin(id, "time.sleep(1000)");
+    }
+
+    let busy = |view: &wire::JupyterView| view.kernels.iter().filter(|kernel| kernel.state == "busy").count();
+    let view = until_some("two kernels at work", testkit::SHORT, || {
+        Some(workspace.kernels("jupyter")).filter(|view| view.kernels.len() == KERNELS && busy(view) == 2)
+    });
+    for (id, (name, pid)) in ids.iter().zip(names.iter().zip(&pids)) {
+        let kernel = view.kernels.iter().find(|kernel| kernel.id == *id).unwrap();
+        assert_eq!((kernel.notebook.as_ref(), kernel.pid), (Some(name), Some(*pid)), "{view:#?}");
+        assert!(kernel.memory_bytes.is_some_and(|bytes| bytes > 10 << 20), "{kernel:?}");
+    }
+    let largest = view.kernels.iter().max_by_key(|kernel| kernel.memory_bytes).unwrap();
+    assert_eq!(largest.id, ids[3], "{view:#?}");
+    // However many there are, one line of a plain status tells of them.
+    let shown = workspace.pipctl(&["status"]).ok().says("kernels: 2 busy (n0.ipynb, n1.ipynb), 7 idle");
+    assert_eq!(shown.stdout.matches("ipynb").count(), 2, "{shown}");
+    let long = workspace.pipctl(&["status", "--long"]).ok().stdout;
+    assert!(names.iter().all(|name| long.contains(name)), "{long}");
+
+    let refused = workspace.pipctl(&["stop"]).expect(exit::BUSY);
+    for name in &names[..2] {
+        assert!(refused.stdout.contains(&format!("kernel of {name} is busy")), "{refused}");
+    }
+    assert!(pids.iter().all(|&pid| alive(pid)));
+    workspace.pipctl(&["stop", "--force"]).ok();
+    for pid in pids.iter().chain(&helpers) {
+        assert!(!alive(*pid), "{pid} is left, of kernels {pids:?} and what they started {helpers:?}");
+    }
+}
+
+#[test]
 fn a_jupyterlab_that_hangs_counts_as_busy_within_a_second() {
     let Some(venv) = Stack::Current.venv() else { skip!("run `cargo xtask test` for the real servers") };
     let _slot = testkit::real_server_slot();

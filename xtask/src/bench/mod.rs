@@ -1,12 +1,14 @@
 //! `cargo xtask bench`: numbers to compare with the targets, printed as a table. Nothing here is a test.
 
 mod cold;
+mod handover;
 mod idle;
 mod lab;
 mod limits;
 mod login;
 mod logs;
 mod measure;
+mod ports;
 mod restart;
 mod scale;
 mod start;
@@ -61,7 +63,7 @@ impl Row {
 
 type Bench = fn(&Programs) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 11] = [
     ("idle", idle::run),
     ("restart", restart::run),
     ("status", status::run),
@@ -71,6 +73,8 @@ const BENCHES: [(&str, Bench); 9] = [
     ("limits", limits::run),
     ("logs", logs::run),
     ("start", start::run),
+    ("ports", ports::run),
+    ("handover", handover::run),
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {

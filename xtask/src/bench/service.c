@@ -3,10 +3,11 @@
  *   service wait STAMPS              stamp, then wait for a signal
  *   service serve STAMPS PORT        stamp, then answer HTTP
  *   service flood STAMPS LINES       stamp, print numbered lines of 100 bytes, stamp again, wait for a signal
+ *   service hold STAMPS NUMBER       open so many descriptors, stamp, wait for a signal
  *   service kill PID                 print the time, then send SIGKILL
  *   service exec STAMPS PROGRAM ...  stamp, then become the program
  *
- * A stamp is one appended line: process id, CLOCK_MONOTONIC in nanoseconds. It is the first thing main does.
+ * A stamp is one appended line: process id, CLOCK_MONOTONIC in nanoseconds. It is the first thing main does, but for `hold`.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -81,6 +82,9 @@ int main(int count, char **arguments) {
     printf("%lld\n", at);
     return 0;
   }
+  if (!strcmp(mode, "hold") && count > 3)
+    for (int left = atoi(arguments[3]); left > 0; left--)
+      if (open("/dev/null", O_RDONLY) < 0) return 75;
   stamp(arguments[2], at);
   if (!strcmp(mode, "serve") && count > 3) serve(atoi(arguments[3]));
   if (!strcmp(mode, "exec") && count > 3) {

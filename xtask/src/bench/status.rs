@@ -29,7 +29,7 @@ pub(crate) fn run(programs: &Programs) -> Result<Vec<Row>> {
     ])
 }
 
-fn compare(lab: &Lab<'_>) -> Result<(f64, f64, f64)> {
+pub(super) fn compare(lab: &Lab<'_>) -> Result<(f64, f64, f64)> {
     let (mut status, mut nothing) = (Vec::new(), Vec::new());
     let pipctl = lab.programs.path("pipctl");
     for _ in 0..PAIRS {
