@@ -16,6 +16,10 @@ reliability *names:
 soak *names:
     cargo xtask soak {{names}}
 
+# Any bytes to every reader, under libFuzzer
+fuzz *arguments:
+    cargo xtask fuzz {{arguments}}
+
 # Everything that must hold before a change lands
 ci:
     .ci/run

@@ -145,8 +145,15 @@ fn case_19_a_service_that_never_gets_ready_is_not_called_running() {
         "--say 'still thinking'",
         &format!("port = {port}\nready = {{ http = \"/\", timeout = \"1s\" }}"),
     );
+    workspace.pipctl(&["start", "--no-wait"]).ok();
+    let service = workspace.await_service("web", "a process", |now| now.pid.is_some());
+    assert_eq!(service.phase, Phase::Starting);
     let failed = workspace.pipctl(&["start"]);
     assert!([exit::FAILED, exit::TIMEOUT].contains(&failed.code), "{failed}");
+    assert!(failed.all().contains("pipctl logs -f web"), "the way to its last lines expected in {failed}");
+    workspace.pipctl(&["logs", "web"]).ok().says("still thinking");
+    let shown = workspace.pipctl(&["status"]);
+    assert!(!shown.stdout.contains("ready "), "{shown}");
     assert_ne!(workspace.service("web").phase, Phase::Ready);
 }
 
@@ -160,7 +167,7 @@ fn case_22_starts_and_stops_typed_wildly_end_in_one_instance() {
         &format!("--listen {port} --ready-after 30 {}", witness(&workspace, "w")),
         &format!("port = {port}"),
     );
-    for round in 0..15 {
+    for round in 0..100 {
         workspace.pipctl(&["start", "--no-wait"]).ok();
         if round % 3 == 0 {
             workspace.pipctl(&["restart", "--no-wait"]).ok();
@@ -182,13 +189,18 @@ fn case_10_a_service_that_ignores_every_request_is_killed_at_its_grace() {
     let workspace = sandbox.workspace("stubborn");
     workspace.stub_service(
         "web",
-        &format!("--listen {port} --ignore TERM --ignore INT {}", witness(&workspace, "w")),
+        &format!(
+            "--listen {port} --ignore TERM --ignore INT {} --child '--ignore TERM --ignore INT {}'",
+            witness(&workspace, "w"),
+            witness(&workspace, "child")
+        ),
         &format!("port = {port}\nstop = {{ grace = \"1500ms\" }}"),
     );
     workspace.pipctl(&["start"]).ok();
     let pid = workspace.pid("web");
+    until("the child", SHORT, || !births(&workspace, "child").is_empty());
     let stopped = workspace.pipctl(&["stop"]).ok();
-    assert!(!alive(pid));
+    assert!(!alive(pid) && !alive(births(&workspace, "child")[0]), "not the whole tree");
     assert!(stopped.took >= Duration::from_millis(1_500), "killed too early: {stopped}");
     assert!(stopped.took < Duration::from_secs(5), "killed too late: {stopped}");
     assert!(workspace.read("w").contains("SIGTERM"), "it was never asked: {}", workspace.read("w"));

@@ -93,6 +93,52 @@ fn case_76_a_stranger_on_any_address_of_the_port_is_seen() {
     }
 }
 
+/// Somebody with a socket that may be shared: a second listener would even get the port.
+#[test]
+fn case_76_a_stranger_that_would_share_the_port_is_seen() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("shared");
+    workspace.stub_service("web", &format!("--listen {port}"), &format!("port = {port}"));
+    let script = "import socket, sys, time\ns = socket.socket()\n\
+                  s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n\
+                  s.bind(('127.0.0.1', int(sys.argv[1])))\ns.listen()\nprint('listens', flush=True)\ntime.sleep(1000)\n";
+    let stranger = python(&sandbox, script, &port.to_string());
+    workspace.pipctl(&["start"]).expect(exit::BLOCKED).says(&stranger.pid().to_string());
+    stranger.leave();
+    workspace.await_phase("web", Phase::Ready);
+}
+
+/// Python in the sandbox's home, once it has said that it is so far.
+fn python(sandbox: &Sandbox, script: &str, argument: &str) -> Stranger {
+    use std::io::BufRead as _;
+    let mut command = sandbox.command("python3");
+    let mut child =
+        command.args(["-c", script, argument]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(!line.is_empty(), "it ended");
+    Stranger(child)
+}
+
+/// The other side has hung up, this side has not noticed: nobody listens there.
+#[test]
+fn case_75_a_connection_left_half_open_does_not_hold_the_port() {
+    let sandbox = sandbox!();
+    let port = sandbox.port();
+    let workspace = sandbox.workspace("half-open");
+    workspace.stub_service("web", &format!("--listen {port}"), &format!("port = {port}"));
+    let script = "import socket, sys, time\nl = socket.socket()\n\
+                  l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+                  l.bind(('127.0.0.1', int(sys.argv[1])))\nl.listen()\n\
+                  c = socket.create_connection(l.getsockname())\ns, _ = l.accept()\nl.close()\nc.close()\n\
+                  print('half open', flush=True)\ntime.sleep(1000)\n";
+    let stranger = python(&sandbox, script, &port.to_string());
+    workspace.pipctl(&["start"]).ok();
+    assert_eq!(workspace.service("web").phase, Phase::Ready);
+    assert!(alive(stranger.pid()));
+}
+
 #[test]
 fn case_75_a_connection_that_is_over_does_not_hold_the_port() {
     let sandbox = sandbox!();

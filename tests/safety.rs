@@ -174,6 +174,35 @@ fn case_29_a_frozen_daemon_is_told_of_in_time() {
     assert_unharmed(&sandbox, &workspace, daemon);
 }
 
+/// Where pipd's own folder would be lies a link to a folder of ours that others may write to.
+#[test]
+fn case_61_a_linked_or_open_folder_is_not_used_as_it_is() {
+    let sandbox = sandbox!();
+    let workspace = sandbox.workspace("linked");
+    workspace.stub_service("web", "", "");
+    let hosts = sandbox.state().join("hosts");
+    let own = hosts.join(os::host::host_key().unwrap());
+    let elsewhere = sandbox.folder().join("elsewhere");
+    std::fs::create_dir_all(&hosts).unwrap();
+    std::fs::create_dir(&elsewhere).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &own).unwrap();
+    let finished = workspace.pipctl(&["start", "--timeout", "5s"]);
+    // Refused by name: nothing is written through the link.
+    assert_ne!(finished.code, exit::OK, "{finished}");
+    assert!(finished.all().contains(&*own.to_string_lossy()), "the folder expected in {finished}");
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "something was written through a link");
+    // One that was left open is closed before it is used.
+    std::fs::remove_file(&own).unwrap();
+    std::fs::create_dir(&own).unwrap();
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let finished = workspace.pipctl(&["start", "--timeout", "5s"]);
+    assert!(finished.code != exit::OK || mode(&own) == 0o700, "{:o}: {finished}", mode(&own));
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o700)).unwrap();
+    workspace.pipctl(&["start"]).ok();
+}
+
 #[test]
 fn case_61_a_state_folder_of_somebody_else_is_not_trusted() {
     let sandbox = sandbox!();

@@ -168,11 +168,15 @@ fn case_26_a_service_that_ends_without_a_daemon_is_known_and_restarted() {
     sandbox.pipctl(&["daemon", "stop"]).ok();
     kill(service.pid.unwrap());
     until("the shim to be done", SHORT, || !alive(service.shim_pid.unwrap()));
+    let over = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     sandbox.pipctl(&["daemon", "start"]).ok();
     let again = workspace
         .await_service("web", "ready again", |now| now.phase == Phase::Ready && now.pid != service.pid);
-    let first = &workspace.why("web").runs[0];
-    assert_eq!(first.exit.as_ref().unwrap().cause, wire::ExitCause::Signal(9));
+    let runs = workspace.why("web").runs;
+    assert_eq!(runs.len(), 2, "restarted once");
+    let exit = runs[0].exit.as_ref().unwrap();
+    assert_eq!(exit.cause, wire::ExitCause::Signal(9));
+    assert!(exit.at_ms <= over as i64, "the time of the end, not that at which it was found out");
     assert_eq!(again.last_exit.unwrap().cause, wire::ExitCause::Signal(9));
 }
 
@@ -211,9 +215,15 @@ fn case_30_a_signal_to_the_daemon_never_reaches_the_services() {
     let workspace = stub_workspace(&sandbox, "signals", &port);
     workspace.pipctl(&["start"]).ok();
     let before = workspace.service("web");
-    for signal in
-        [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT]
-    {
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGPIPE,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGQUIT,
+    ] {
         let daemon = sandbox.daemon();
         kill(nix::unistd::Pid::from_raw(daemon), signal).unwrap();
         // Two end it; what is asked of one that is about to go is not asked here. `pipctl` finds a daemon, and that

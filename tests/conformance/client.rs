@@ -49,8 +49,21 @@ fn status_time(sandbox: &Sandbox, times: usize) -> Duration {
     took[(times * 99 / 100).min(times - 1)]
 }
 
-/// Fifty milliseconds on a machine of its own; this one may be shared.
-const QUICK: Duration = Duration::from_millis(200);
+/// What somebody who behaves waits at most, ninety-nine times of a hundred.
+const QUICK: Duration = Duration::from_millis(50);
+/// How often that is measured: this machine is shared, and a moment at which others have it is not the daemon's. A daemon
+/// that is held up is so each time.
+const MEASURED: usize = 8;
+
+#[track_caller]
+fn assert_quick(sandbox: &Sandbox) {
+    let mut took = Vec::new();
+    while took.len() < MEASURED && took.last().is_none_or(|&last| last >= QUICK) {
+        took.push(status_time(sandbox, 100));
+    }
+    println!("99 of 100 status within {took:?}");
+    assert!(took.last().is_some_and(|&last| last < QUICK), "99 of 100 status took {took:?}");
+}
 /// What strangers may cost, in KiB.
 const MEMORY: u64 = 8 << 10;
 
@@ -133,7 +146,7 @@ fn case_56_five_hundred_that_drip_are_in_nobodys_way() {
             for stream in &mut slow {
                 let _ = stream.write_all(&[*byte]);
             }
-            assert!(status_time(sandbox, 100) < QUICK);
+            assert_quick(sandbox);
         }
         // Each is left at its deadline.
         for mut stream in slow {
@@ -150,9 +163,9 @@ fn case_57_a_thousand_idle_ones_leave_room_for_the_next() {
     let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 4096, 4096);
     undisturbed(&sandbox, |sandbox, workspace| {
         let idle: Vec<UnixStream> = (0..1_000).map(|_| greeted(sandbox)).collect();
-        assert!(status_time(sandbox, 20) < QUICK);
+        assert_quick(sandbox);
         // More than there is room for: who comes too late is turned away, and nobody else suffers.
-        let late: Vec<UnixStream> = (0..200).map(|_| connect(sandbox)).collect();
+        let late: Vec<UnixStream> = (0..1_000).map(|_| connect(sandbox)).collect();
         workspace.pipctl(&["daemon", "status"]);
         drop(late);
         drop(idle);
@@ -187,7 +200,7 @@ fn case_58_half_closed_and_hung_up_are_let_go() {
         }
     }
     until("everybody to be let go", SHORT, || open() <= before + 3);
-    assert!(status_time(&sandbox, 50) < QUICK);
+    assert_quick(&sandbox);
     assert_eq!(workspace.service("web").phase, Phase::Ready);
 }
 
@@ -209,7 +222,7 @@ fn case_58_a_client_killed_at_every_byte_leaves_no_half_effect() {
         stream.write_all(b"\n").unwrap();
         stream.write_all(&request.as_bytes()[..cut]).unwrap();
     }
-    assert!(status_time(&sandbox, 20) < QUICK);
+    assert_quick(&sandbox);
     assert_eq!(workspace.pid("web"), before);
     let mut stream = connect(&sandbox);
     stream.write_all(format!("{HELLO}\n{request}\n").as_bytes()).unwrap();

@@ -94,6 +94,10 @@ fn case_89_a_new_program_that_cannot_serve_leaves_the_old_daemon() {
         assert!(refused.all().contains("cannot serve") && refused.all().contains("goes on"), "{refused}");
         assert_eq!((sandbox.daemon(), workspace.pid("web")), (daemon, web));
     }
+    std::fs::remove_file(installed.folder.join("pipd")).unwrap();
+    let refused = installed.pipctl(&workspace, &["daemon", "restart"]);
+    assert!(refused.code != exit::OK && refused.all().contains("pipd"), "{refused}");
+    assert_eq!((sandbox.daemon(), workspace.pid("web")), (daemon, web));
     installed.replace_all();
     std::fs::remove_file(installed.folder.join("pipd-shim")).unwrap();
     installed.pipctl(&workspace, &["daemon", "restart"]).expect(exit::FAILED).says("pipd-shim is missing");

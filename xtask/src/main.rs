@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod deny;
+mod fuzz;
 mod package;
 mod reliability;
 mod soak;
@@ -29,6 +30,7 @@ usage: cargo xtask <command>
   soak [test name… | --from OUTPUT…]
                                 the long cases: 1,000 kills, an hour of a restart a second, minutes of shortage;
                                 recorded in tests/soaks.toml, shown by docs/reliability.md
+  fuzz [target…] [--for 60s]    any bytes to the readers of wire, config, state and log, under libFuzzer
   bench [name…]                 measure; without a name everything (names: cargo xtask bench --list)
 ";
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "reliability" => reliability::run(&rest),
         "package" => package::run(&rest),
         "deny" => deny::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "soak" => soak::run(&rest),
         "bench" => bench::run(&rest),
         _ => {

@@ -111,7 +111,7 @@ fn the_programs_are_small_enough_and_their_pages_show_no_hidden_verb() {
 }
 
 #[test]
-fn a_debian_package_is_removed_while_services_run_and_names_them() {
+fn case_93_a_debian_package_removed_while_services_run_names_them_and_leaves_no_autostart() {
     let Some(made) = wanted() else { return };
     let Some(tool) = shared_tool("systemd-box") else { skip!("no systemd-box beside the repository") };
     if !nix::unistd::geteuid().is_root() {

@@ -5,7 +5,6 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use wire::{DetailsAnswer, Frame, Snapshot, VerbAnswer, WhyAnswer, code};
 
 /// Every line of the first release.
 static GOLDEN: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -14,34 +13,9 @@ static GOLDEN: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
 });
 
-/// Codes with which a line is refused.
-const REFUSALS: [i64; 4] = [code::PARSE, code::INVALID_REQUEST, code::METHOD_NOT_FOUND, code::INVALID_PARAMS];
-
+/// The promises, as every engine checks them.
 fn check(line: &[u8]) {
-    match wire::decode(line) {
-        Ok(Frame::Request(frame)) => {
-            // What was understood can be said again, and means the same.
-            let again = wire::request_line(7, &frame.request).unwrap();
-            match wire::decode(&again[..again.len() - 1]) {
-                Ok(Frame::Request(second)) => assert_eq!(second.request, frame.request),
-                other => panic!("{other:?} of {}", String::from_utf8_lossy(&again)),
-            }
-        }
-        Ok(Frame::Response(frame)) => {
-            let _ = frame.clone().into_result::<Snapshot>();
-            let _ = frame.clone().into_result::<VerbAnswer>();
-            let _ = frame.clone().into_result::<DetailsAnswer>();
-            let _ = frame.into_result::<WhyAnswer>();
-        }
-        Ok(Frame::Notification(_)) => {}
-        Err(refused) => {
-            assert!(REFUSALS.contains(&refused.error.code), "{refused}");
-            let answer = wire::error_line(&refused.id, &refused.error).unwrap();
-            assert!(matches!(wire::decode(&answer[..answer.len() - 1]), Ok(Frame::Response(_))));
-        }
-    }
-    let _ = wire::answer_of::<Snapshot>(line, 1);
-    let _ = wire::answer_of::<VerbAnswer>(line, 1);
+    (fuzz::target("wire").unwrap().run)(line);
 }
 
 #[test]
