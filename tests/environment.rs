@@ -304,23 +304,74 @@ fn an_activated_conda_environment_is_the_interpreter_and_stays_it() {
     of_conda(&workspace);
 }
 
-/// direnv's hook sets variables in the shell, some of its own among them; a new `.envrc` is taken over by name.
+/// An environment with packages of conda's format, from a channel, made and activated by rattler, which pixi is built on:
+/// its hooks run, and what they set is captured.
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn an_environment_of_conda_packages_is_captured_with_what_its_hooks_set() {
+    let sandbox = sandbox!();
+    let tools = sandbox.folder().join("tools");
+    let run = |program: &Path, arguments: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).stdout(std::process::Stdio::null()).status().unwrap().success()
+    };
+    let python = tools.join("bin/python");
+    let made = run(Path::new("python3"), &["-m", "venv", tools.to_str().unwrap()])
+        && run(&python, &["-m", "pip", "install", "--quiet", "py-rattler==0.28.0"]);
+    if !made {
+        skip!("py-rattler cannot be installed");
+    }
+    let conda = sandbox.folder().join("conda");
+    std::fs::create_dir(&conda).unwrap();
+    let script = testkit::repository().join("tests/tools/conda.py");
+    let mut make = sandbox.command(&python);
+    make.arg(script).arg(&conda);
+    sandbox.run(make, LONG).ok();
+    let workspace = dumping(&sandbox, "");
+    let mut start = workspace.command("bash");
+    start.args(["-c", ". \"$0\"/activate.sh && exec \"$1\" start"]).arg(&conda).arg(sandbox.program());
+    workspace.run(start, LONG).ok().says("($CONDA_PREFIX)");
+    let prefix = conda.join("envs/forecast");
+    let expected = prefix.join("share/gdal").to_string_lossy().into_owned();
+    assert_eq!(variable(&workspace, "GDAL_DATA"), Some(expected));
+    assert_eq!(variable(&workspace, "CONDA_PREFIX").as_deref(), prefix.to_str());
+    assert!(variable(&workspace, "PATH").unwrap().starts_with(prefix.join("bin").to_str().unwrap()));
+}
+
+/// direnv itself: its hook in a bash, and `direnv exec` as scripts use it. A new `.envrc` is taken over by name.
 #[test]
 fn what_direnv_loads_is_captured_and_taken_over_anew() {
     let sandbox = sandbox!();
+    if !std::process::Command::new("direnv").arg("version").output().is_ok_and(|it| it.status.success()) {
+        skip!("no direnv; on Debian: apt install direnv");
+    }
     let workspace = dumping(&sandbox, "");
-    let direnv = |flavour: &str| {
-        sandbox.set("DIRENV_DIR", Some("-/w"));
-        sandbox.set("DIRENV_DIFF", Some("eJx"));
-        sandbox.set("FLAVOUR", Some(flavour));
+    let shell = |line: &str| {
+        let mut command = workspace.command("bash");
+        command.args(["-c", &format!("eval \"$(direnv hook bash)\"; _direnv_hook; {line}")]);
+        command.env("PIPCTL", sandbox.program());
+        workspace.run(command, LONG).ok()
     };
-    direnv("first");
-    workspace.pipctl(&["start"]).ok();
+    let envrc = |flavour: &str| {
+        workspace.write(".envrc", &format!("export FLAVOUR={flavour}\nPATH_add bin\n"));
+        shell("direnv allow");
+    };
+    envrc("first");
+    shell("\"$PIPCTL\" start");
     assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("first"));
-    direnv("second");
-    workspace.pipctl(&["env", "refresh"]).ok();
-    workspace.pipctl(&["restart"]).ok();
+    let path = variable(&workspace, "PATH").unwrap();
+    assert!(path.split(':').any(|folder| Path::new(folder) == workspace.path("bin")), "{path}");
+
+    envrc("second");
+    shell("\"$PIPCTL\" env").says("FLAVOUR");
+    shell("\"$PIPCTL\" env refresh && \"$PIPCTL\" restart");
     assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("second"));
+
+    envrc("third");
+    let mut script = workspace.command("direnv");
+    script.args(["exec", "."]).arg(sandbox.program()).args(["restart", "--env"]);
+    workspace.run(script, LONG).ok();
+    assert_eq!(variable(&workspace, "FLAVOUR").as_deref(), Some("third"));
 }
 
 #[test]

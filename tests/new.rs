@@ -118,6 +118,32 @@ fn a_copy_has_what_is_tracked_and_nothing_of_the_other_ones_life() {
 }
 
 #[test]
+fn a_copy_configured_in_pyproject_gets_its_ports_there() {
+    let sandbox = sandbox!();
+    let other = home(&sandbox).join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    let (jupyter, web) = (sandbox.port(), sandbox.port());
+    let text = format!(
+        "[project]\nname = \"other\"\n\n[tool.pipd.services.jupyter]\nport = {jupyter}\n\n\
+         [tool.pipd.services.server]\nport = {web} # its own\ncommand = [\"sleep\", \"600\"]\n"
+    );
+    std::fs::write(other.join("pyproject.toml"), &text).unwrap();
+    git(&other, &["init", "--quiet"]);
+    git(&other, &["add", "--all"]);
+    git(&other, &["commit", "--quiet", "--message", "theirs"]);
+    let listener = TcpListener::bind(("127.0.0.1", web.number())).unwrap();
+    let made = sandbox.pipctl(&["new", "mine", "--from", "other"]).ok();
+    drop(listener);
+    assert!(made.stdout.contains(&format!("{web} is taken")), "{made}");
+    let folder = home(&sandbox).join("mine");
+    assert!(!folder.join("pipd.toml").exists(), "it would hide the table");
+    let config = std::fs::read_to_string(folder.join("pyproject.toml")).unwrap();
+    let given = config.split("port = ").nth(2).unwrap().split(' ').next().unwrap();
+    assert_eq!(config, text.replace(&format!("port = {web} #"), &format!("port = {given} #")));
+    assert_ne!(given, web.to_string());
+}
+
+#[test]
 fn a_failure_half_way_leaves_nothing() {
     let sandbox = sandbox!();
     let before = entries(&home(&sandbox));

@@ -207,22 +207,71 @@ fn a_full_disk_leaves_the_environment_usable() {
     if !nix::unistd::geteuid().is_root() {
         skip!("a small file system of its own needs root");
     }
+    for uv in [false, true] {
+        let sandbox = sandbox!();
+        if uv && with_uv(&sandbox).is_none() {
+            skip!("uv cannot be installed");
+        }
+        let workspace = ready(&sandbox);
+        workspace.write("requirements.txt", TINY);
+        // A mount of its own, seen by nobody else. uv keeps what it fetched in the home, which is another one.
+        let size = if uv { "24m" } else { "72m" };
+        let script = format!(
+            "set -e; mount -t tmpfs -o size={size} tmpfs \"$1\"; cp \"$2\"/requirements.txt \"$1\"; cd \"$1\"; \
+             touch pipd.toml; \"$0\" setup; echo numpy==2.0.2 > requirements.txt; rc=0; \"$0\" setup || rc=$?; \
+             .venv/bin/python -c 'import six; print(six.__version__)'; ls -A .venv; exit $rc"
+        );
+        let folder = sandbox.folder().join("small");
+        std::fs::create_dir(&folder).unwrap();
+        let mut command = prepared_with(&workspace, "unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+        command.arg(sandbox.program()).arg(&folder).arg(workspace.root());
+        let ended = workspace.run(command, PATIENCE).expect(exit::FAILED);
+        assert!(ended.stdout.lines().any(|line| line == "1.16.0"), "{ended}");
+        assert!(ended.stderr.contains("the environment is as it was"), "{ended}");
+        let tool = if uv { "requirements.txt with uv" } else { "requirements.txt with pip" };
+        assert!(ended.all().contains(tool), "{ended}");
+        assert!(!ended.stdout.contains(".pipd-before") && !ended.stdout.contains(".pipd-wheels"), "{ended}");
+    }
+}
+
+#[test]
+fn a_fresh_one_takes_the_place_of_the_old_one_when_it_is_whole() {
+    if !online() {
+        skip!("no package index");
+    }
     let sandbox = sandbox!();
     let workspace = ready(&sandbox);
     workspace.write("requirements.txt", TINY);
-    // A mount of its own, seen by nobody else.
-    let script = "set -e; mount -t tmpfs -o size=72m tmpfs \"$1\"; cp \"$2\"/requirements.txt \"$1\"; cd \"$1\"; touch pipd.toml; \
-        \"$0\" setup; echo numpy==2.0.2 > requirements.txt; rc=0; \"$0\" setup || rc=$?; \
-        .venv/bin/python -c 'import six; print(six.__version__)'; ls -A .venv; exit $rc";
-    let folder = sandbox.folder().join("small");
-    std::fs::create_dir(&folder).unwrap();
-    let mut command = prepared_with(&workspace, "unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", script]);
-    command.arg(sandbox.program()).arg(&folder).arg(workspace.root());
-    let ended = workspace.run(command, PATIENCE).expect(exit::FAILED);
-    assert!(ended.stdout.lines().any(|line| line == "1.16.0"), "{ended}");
-    assert!(ended.stderr.contains("the environment is as it was"), "{ended}");
-    assert!(!ended.stdout.contains(".pipd-before") && !ended.stdout.contains(".pipd-wheels"), "{ended}");
+    setup(&workspace, &[]).ok();
+    workspace.write(".venv/mine", "x");
+    // What cannot be installed costs nothing of what is there.
+    workspace.write("requirements.txt", "six==99.1\n");
+    setup(&workspace, &["--fresh"]).expect(exit::FAILED).says("the environment is as it was");
+    assert_eq!((version(&workspace).as_str(), workspace.read(".venv/mine").as_str()), ("1.16.0", "x"));
+    nothing_left(&workspace);
+    workspace.write("requirements.txt", NEWER);
+    setup(&workspace, &["--fresh"]).ok().says("made the environment").says("installed six 1.17.0");
+    assert_eq!(version(&workspace), "1.17.0");
+    assert!(!workspace.path(".venv/mine").exists(), "it is another one");
+    nothing_left(&workspace);
+}
+
+/// uv on this sandbox's PATH; `None` where it cannot be had.
+fn with_uv(sandbox: &Sandbox) -> Option<()> {
+    let tools = sandbox.folder().join("tools");
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&tools).status().unwrap();
+    assert!(made.success());
+    let mut pip = Command::new(tools.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "uv"]);
+    if !pip.status().unwrap().success() {
+        return None;
+    }
+    std::fs::create_dir(sandbox.folder().join("uv")).unwrap();
+    std::os::unix::fs::symlink(tools.join("bin/uv"), sandbox.folder().join("uv/uv")).unwrap();
+    let path = format!("{}:{}", sandbox.folder().join("uv").display(), std::env::var("PATH").unwrap());
+    sandbox.set("PATH", Some(&path));
+    Some(())
 }
 
 #[test]
@@ -231,22 +280,9 @@ fn uv_is_used_where_there_is_one() {
         skip!("no package index");
     }
     let sandbox = sandbox!();
-    let tools = sandbox.folder().join("tools");
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&tools).status().unwrap();
-    assert!(made.success());
-    let got = Command::new(tools.join("bin/python"))
-        .args(["-m", "pip", "install", "--quiet", "uv"])
-        .status()
-        .unwrap();
-    if !got.success() {
-        skip!("uv cannot be installed");
-    }
+    let Some(()) = with_uv(&sandbox) else { skip!("uv cannot be installed") };
     let workspace = ready(&sandbox);
     workspace.write("requirements.txt", TINY);
-    std::fs::create_dir(sandbox.folder().join("uv")).unwrap();
-    std::os::unix::fs::symlink(tools.join("bin/uv"), sandbox.folder().join("uv/uv")).unwrap();
-    let path = format!("{}:{}", sandbox.folder().join("uv").display(), std::env::var("PATH").unwrap());
-    sandbox.set("PATH", Some(&path));
     let made = setup(&workspace, &[]).ok().says("requirements.txt with uv").says("installed six 1.16.0");
     assert!(made.all().contains("1/1 six"), "{made}");
     assert_eq!(version(&workspace), "1.16.0");
@@ -255,6 +291,50 @@ fn uv_is_used_where_there_is_one() {
     setup(&workspace, &[]).expect(exit::FAILED).says("the environment is as it was");
     assert_eq!(version(&workspace), "1.16.0");
     nothing_left(&workspace);
+}
+
+/// Ctrl-C after each of some moments, with pip and with uv: whatever was under way, the environment can be used, and it
+/// is the old one unless all was done.
+#[test]
+fn ctrl_c_at_any_moment_leaves_an_environment_that_works() {
+    if !online() {
+        skip!("no package index");
+    }
+    for uv in [false, true] {
+        let sandbox = sandbox!();
+        if uv && with_uv(&sandbox).is_none() {
+            skip!("uv cannot be installed");
+        }
+        let workspace = ready(&sandbox);
+        workspace.write("requirements.txt", TINY);
+        setup(&workspace, &[]).ok();
+        workspace.write("requirements.txt", &format!("{NEWER}\npackaging==24.2\niniconfig==2.0.0\n"));
+        for step in 0..6_u32 {
+            let mut command = prepared(&workspace, if step % 2 == 0 { &[] } else { &["--fresh"] });
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let begun = std::time::Instant::now();
+            let mut child = command.spawn().unwrap();
+            // Somewhere on its way, a little later every time; when it is done before, that is a moment, too.
+            let moment = Duration::from_millis(120 << step);
+            until("the moment", PATIENCE, || begun.elapsed() > moment || child.try_wait().unwrap().is_some());
+            let _ = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+            until("it to end", PATIENCE, || child.try_wait().unwrap().is_some());
+            let (code, has) = (child.wait().unwrap().code(), version(&workspace));
+            match code {
+                Some(0) => assert_eq!(has, "1.17.0", "uv {uv}, step {step}"),
+                Some(7) => {
+                    assert!(["1.16.0", "1.17.0"].contains(&has.as_str()), "uv {uv}, step {step}: {has}")
+                }
+                // Before it listened: then it had not begun.
+                None => assert!(has != "none", "uv {uv}, step {step}"),
+                other => panic!("uv {uv}, step {step}: {other:?}"),
+            }
+            nothing_left(&workspace);
+        }
+        setup(&workspace, &[]).ok();
+        assert_eq!(version(&workspace), "1.17.0");
+        nothing_left(&workspace);
+    }
 }
 
 fn command_line(pid: i32) -> String {

@@ -123,7 +123,10 @@ pub(crate) fn warnings(service: &Service, of_workspace: &str) -> Vec<String> {
     let mut found = Vec::new();
     let listening = &live.facts.listening;
     let told = live.port.or(service.port);
+    // What is ready was asked on that port, and a process of its own answered: whatever was seen while it began is over.
+    let answered = service.probed() && matches!(service.core.phase(), lifecycle::Phase::Ready { .. });
     if let Some(port) = told
+        && !answered
         && !service.spec.ready.any_owner
         && !listening.is_empty()
         && !listening.iter().any(|address| address.port() == port)

@@ -33,7 +33,7 @@ pub use error::Error;
 pub use examine::{Examined, Python, Wants, examine};
 pub use load::load;
 pub use nearest::nearest;
-pub use recipes::{AddError, Added, Moved, Recipe, add, recipes, with_free_ports};
+pub use recipes::{AddError, Added, Form, Moved, Recipe, add, recipes, with_free_ports};
 pub use root::{Root, find_root};
 #[cfg(feature = "schema")]
 pub use schema::json_schema;

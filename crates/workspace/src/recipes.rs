@@ -241,13 +241,42 @@ fn port_of(service: &config::Service) -> Option<(u16, Range<usize>)> {
     }
 }
 
-/// Gives the services of a `pipd.toml` ports that are free, where theirs are not: the customary ones of `jupyter` and `server`
-/// included. What else is in the text stays. Returns the new text, and service, wanted, given for each.
+/// Which file a configuration is in, and so what its tables are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `pipd.toml`.
+    Own,
+    /// `[tool.pipd]` in `pyproject.toml`.
+    Shared,
+}
+
+impl Form {
+    fn read(self, text: &str) -> Result<Config, String> {
+        match self {
+            Self::Own => toml::from_str(text).map_err(|error| error.message().to_owned()),
+            Self::Shared => config::of_pyproject(text),
+        }
+    }
+
+    fn table(self, service: &str) -> String {
+        match self {
+            Self::Own => format!("[services.{service}]"),
+            Self::Shared => format!("[tool.pipd.services.{service}]"),
+        }
+    }
+}
+
+/// Gives the services of a configuration ports that are free, where theirs are not: the customary ones of `jupyter` and
+/// `server` included. What else is in the text stays. Returns the new text, and service, wanted, given for each.
 ///
 /// # Errors
 /// What the reader says.
-pub fn with_free_ports(text: &str, is_free: impl Fn(u16) -> bool) -> Result<(String, Vec<Moved>), String> {
-    let config: Config = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+pub fn with_free_ports(
+    text: &str,
+    form: Form,
+    is_free: impl Fn(u16) -> bool,
+) -> Result<(String, Vec<Moved>), String> {
+    let config = form.read(text)?;
     let auto = config.workspace.ports.as_ref().is_some_and(|ports| ports.value == config::Ports::Auto);
     let mut wanted: Vec<(String, u16, Option<Range<usize>>)> = config
         .services
@@ -284,9 +313,9 @@ pub fn with_free_ports(text: &str, is_free: impl Fn(u16) -> bool) -> Result<(Str
         }
         match span {
             Some(span) => edits.push((span, new.to_string())),
-            None => match header(text, &name) {
+            None => match header(text, &form.table(&name)) {
                 Some(at) => edits.push((at..at, format!("port = {new}\n"))),
-                None => tail.push_str(&format!("\n[services.{name}]\nport = {new}\n")),
+                None => tail.push_str(&format!("\n{}\nport = {new}\n", form.table(&name))),
             },
         }
         changed.push((name, port, new));
@@ -297,16 +326,16 @@ pub fn with_free_ports(text: &str, is_free: impl Fn(u16) -> bool) -> Result<(Str
         text.replace_range(span, &new);
     }
     text.push_str(&tail);
-    toml::from_str::<Config>(&text).map_err(|error| error.message().to_owned())?;
+    form.read(&text)?;
     Ok((text, changed))
 }
 
-/// Where the line after a service's header begins.
-fn header(text: &str, service: &str) -> Option<usize> {
+/// Where the line after a table's header begins.
+fn header(text: &str, table: &str) -> Option<usize> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         at += line.len();
-        if line.trim() == format!("[services.{service}]") && line.ends_with('\n') {
+        if line.trim() == table && line.ends_with('\n') {
             return Some(at);
         }
     }
@@ -393,14 +422,35 @@ mod tests {
     fn a_copy_gets_ports_of_its_own() {
         let text = "# mine\n[services.server]\nready = \"tcp\"\n\n[services.x]\ncommand = [\"x\"]\nport = 6000 # x\n";
         let taken = |port: u16| ![8888, 8889, 5001, 6000].contains(&port);
-        let (new, changed) = with_free_ports(text, taken).unwrap();
+        let (new, changed) = with_free_ports(text, Form::Own, taken).unwrap();
         assert_eq!(
             new,
             "# mine\n[services.server]\nport = 5002\nready = \"tcp\"\n\n[services.x]\ncommand = [\"x\"]\nport = 6001 # x\n\
              \n[services.jupyter]\nport = 8890\n"
         );
         assert_eq!(changed.len(), 3);
-        assert_eq!(with_free_ports(text, |_| true).unwrap(), (text.to_owned(), Vec::new()));
-        assert!(with_free_ports("[workspace]\nports = \"auto\"\n", |_| false).unwrap().1.is_empty());
+        assert_eq!(with_free_ports(text, Form::Own, |_| true).unwrap(), (text.to_owned(), Vec::new()));
+        assert!(
+            with_free_ports("[workspace]\nports = \"auto\"\n", Form::Own, |_| false).unwrap().1.is_empty()
+        );
+    }
+
+    #[test]
+    fn ports_in_pyproject_are_moved_in_its_own_table() {
+        let text = "[project]\nname = \"x\"\n\n[tool.pipd.services.jupyter]\nenabled = true # yes\n\n\
+                    [tool.pipd.services.web]\nport = 5001 # ours\n\n[tool.other]\nport = 5001\n";
+        let taken = |port: u16| ![8888, 5001].contains(&port);
+        let (new, changed) = with_free_ports(text, Form::Shared, taken).unwrap();
+        let (web, jupyter) = (new_port(&changed, "web"), new_port(&changed, "jupyter"));
+        let expected = text
+            .replace("port = 5001 # ours", &format!("port = {web} # ours"))
+            .replace("services.jupyter]\n", &format!("services.jupyter]\nport = {jupyter}\n"));
+        assert_eq!(new.strip_prefix(expected.as_str()).map(str::is_empty), Some(false), "{new}");
+        assert!(new.ends_with("\n[tool.pipd.services.server]\nport = 5003\n"), "{new}");
+        assert!(with_free_ports("[project]\n", Form::Shared, taken).is_err());
+    }
+
+    fn new_port(changed: &[Moved], service: &str) -> u16 {
+        changed.iter().find(|(name, _, _)| name == service).map(|(_, _, new)| *new).unwrap()
     }
 }

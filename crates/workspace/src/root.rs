@@ -45,10 +45,8 @@ pub fn find_root(start: &Path, caller: &Caller) -> Result<Root, Error> {
     if let Some(root) = walk.weak {
         return Ok(root);
     }
-    let command = caller.command_in(
-        &folder,
-        "python3 -m venv .venv && .venv/bin/python -m pip install jupyterlab && pipctl start",
-    );
+    let command =
+        caller.command_in(&folder, "echo jupyterlab > requirements.txt && pipctl setup && pipctl start");
     Err(Error::NoWorkspace { start: folder, looked: walk.looked, border, command })
 }
 

@@ -102,29 +102,29 @@ fn broken_environments_are_named_with_the_command_that_mends_them() {
         (
             dangling,
             ".venv is broken: /ws/.venv/bin/python is a link to /nix/store/gone/python3, which does not exist",
-            "python3 -m venv --clear .venv && .venv/bin/python -m pip install jupyterlab",
+            "echo jupyterlab > requirements.txt && pipctl setup",
         ),
         (
             World::new().file(".venv/pyvenv.cfg", "home = /").file("requirements.txt", "x"),
             ".venv is broken: it has no bin/python",
-            "python3 -m venv --clear .venv && .venv/bin/python -m pip install -r requirements.txt",
+            "pipctl setup",
         ),
         (
             World::new()
                 .file(".venv/pyvenv.cfg", "home = /gone/bin\nuv = 0.9.1")
                 .link(".venv/bin/python", fixture("python-with-jupyterlab")),
             ".venv is broken: it was made from the Python in /gone/bin, which is gone",
-            "uv venv --clear .venv && uv pip install --python .venv jupyterlab",
+            "echo jupyterlab > requirements.txt && pipctl setup",
         ),
         (
             World::new().file("venv/bin/python", "not a program"),
             "venv is broken: /ws/venv/bin/python is not executable",
-            "python3 -m venv --clear venv && venv/bin/python -m pip install jupyterlab",
+            "echo jupyterlab > requirements.txt && pipctl setup",
         ),
         (
             World::new().link(".venv", "/nowhere"),
             ".venv is a link to /nowhere, which does not exist",
-            "rm .venv && python3 -m venv .venv && .venv/bin/python -m pip install jupyterlab",
+            "echo jupyterlab > requirements.txt && pipctl setup",
         ),
     ] {
         let error = world.load().unwrap_err();

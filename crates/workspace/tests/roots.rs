@@ -134,7 +134,7 @@ fn what_was_looked_at_is_said_with_the_command_to_type() {
   - looked in /ws
   - the search ends at the git root /ws
   - a workspace has pipd.toml, [tool.pipd] in pyproject.toml, .venv, venv, server.py or requirements.txt
-type: cd /ws/a && python3 -m venv .venv && .venv/bin/python -m pip install jupyterlab && pipctl start
+type: cd /ws/a && echo jupyterlab > requirements.txt && pipctl setup && pipctl start
 "
     );
     let error = find_root(Path::new("missing"), &caller).unwrap_err();

@@ -92,12 +92,30 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     written
 }
 
+/// Whether an environment has a package, whatever its version.
+fn has(prefix: &Path, package: &str) -> bool {
+    // Installers write names with underscores, and mostly in lower case.
+    let begin = format!("{}-", package.replace('-', "_").to_ascii_lowercase());
+    let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries(prefix.join("lib"))
+        .flat_map(|python| entries(python.path().join("site-packages")))
+        .filter_map(|entry| Some(entry.file_name().to_str()?.to_ascii_lowercase()))
+        .any(|name| name.starts_with(&begin) && name.ends_with(".dist-info"))
+}
+
 /// What is still to be done by the person.
 fn next(recipe: &Recipe, added: &Added, surroundings: &Surroundings, root: &workspace::Root) -> String {
     let mut text = String::new();
     let examined = workspace::examine(root, &find::caller(surroundings));
-    if !recipe.packages.is_empty() {
-        let packages = recipe.packages.join(" ");
+    let prefix = examined.python.as_ref().and_then(|python| python.prefix.as_deref());
+    let missing: Vec<&str> = recipe
+        .packages
+        .iter()
+        .map(String::as_str)
+        .filter(|package| !prefix.is_some_and(|prefix| has(prefix, package)))
+        .collect();
+    if !missing.is_empty() {
+        let packages = missing.join(" ");
         match &examined.wants {
             Some(wants) => {
                 text.push_str(&format!("needs {packages}: add it to {}, then: pipctl setup\n", wants.name()))

@@ -148,31 +148,39 @@ fn copy(
     Ok(())
 }
 
-/// Ports that nobody listens on and no workspace has, written into `pipd.toml`.
+/// Ports that nobody listens on and no workspace has, written into `pipd.toml`, or into `pyproject.toml` where the
+/// configuration is there: a file beside it would hide it.
 fn own_ports(folder: &Path, surroundings: &Surroundings) -> Result<Vec<workspace::Moved>, Failure> {
-    let path = folder.join("pipd.toml");
-    let before = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            // A table in pyproject.toml is the configuration then; a file beside it would hide it.
-            if fs::read_to_string(folder.join("pyproject.toml")).is_ok_and(|text| text.contains("[tool.pipd"))
-            {
-                return Ok(Vec::new());
-            }
-            "# What pipd runs here; every key: docs/configuration.md\n".to_owned()
-        }
-        Err(error) => return Err(failed(&path, &error)),
-    };
+    let (name, form, before) = configuration(folder)?;
     let known: Vec<u16> = match find::daemon_if_any(surroundings) {
         Ok(Some(mut client)) => client.status(None).map(|snapshot| ports(&snapshot)).unwrap_or_default(),
         Ok(None) | Err(_) => Vec::new(),
     };
     let free = |port: u16| !known.contains(&port) && holders::is_free(port);
-    let (text, changed) = workspace::with_free_ports(&before, free).map_err(|why| {
-        Failure::new(Exit::Failed, format!("its pipd.toml cannot be read: {why}; nothing was made"))
+    let (text, changed) = workspace::with_free_ports(&before, form, free).map_err(|why| {
+        Failure::new(Exit::Failed, format!("its {name} cannot be read: {why}; nothing was made"))
     })?;
+    let path = folder.join(name);
     fs::write(&path, text).map_err(|error| failed(&path, &error))?;
     Ok(changed)
+}
+
+/// The file that has or is to have the configuration, how it is written there, and what is in it.
+fn configuration(folder: &Path) -> Result<(&'static str, workspace::Form, String), Failure> {
+    let path = folder.join("pipd.toml");
+    match fs::read_to_string(&path) {
+        Ok(text) => return Ok(("pipd.toml", workspace::Form::Own, text)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&path, &error)),
+        Err(_) => {}
+    }
+    let shared = fs::read_to_string(folder.join("pyproject.toml")).ok();
+    Ok(match shared.filter(|text| text.contains("[tool.pipd")) {
+        Some(text) => ("pyproject.toml", workspace::Form::Shared, text),
+        None => {
+            let text = "# What pipd runs here; every key: docs/configuration.md\n".to_owned();
+            ("pipd.toml", workspace::Form::Own, text)
+        }
+    })
 }
 
 fn ports(snapshot: &wire::Snapshot) -> Vec<u16> {

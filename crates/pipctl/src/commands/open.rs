@@ -142,16 +142,57 @@ fn scratch() -> Option<File> {
     Some(file)
 }
 
+/// Where a browser is to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Desktop {
+    Mac,
+    /// Linux inside Windows: the browser is Windows's.
+    Wsl,
+    /// A display, and the variables for it that this shell lacks.
+    Display(Vec<(String, String)>),
+    None,
+}
+
+/// `os` as in [`std::env::consts::OS`]; `kernel` as `uname -r` says it.
+fn desktop(
+    os: &str,
+    kernel: &str,
+    surroundings: &Surroundings,
+    display: Option<Vec<(String, String)>>,
+) -> Desktop {
+    let says = |name: &str| surroundings.var(name).is_some();
+    // A shell that came by ssh or sudo has lost the variables; the kernel still tells.
+    let windows = kernel.to_ascii_lowercase().contains("microsoft");
+    match display {
+        _ if os == "macos" => Desktop::Mac,
+        _ if says("WSL_DISTRO_NAME") || says("WSL_INTEROP") || windows => Desktop::Wsl,
+        Some(env) => Desktop::Display(env),
+        None => Desktop::None,
+    }
+}
+
 /// `$BROWSER` (a list separated by colons, `%s` stands for the address), then the system's opener; and why there is none.
 fn openers(surroundings: &Surroundings, url: &str) -> (Vec<Opener>, Vec<String>) {
+    let display = display(surroundings);
+    // What `uname -r` says, without calling it; nothing on macOS, which is known by its name.
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+    let desktop = desktop(std::env::consts::OS, &kernel.unwrap_or_default(), surroundings, display.clone());
+    let browser = surroundings.var("BROWSER").map(|browser| browser.to_string_lossy().into_owned());
+    openers_on(&desktop, browser.as_deref(), display.unwrap_or_default(), url)
+}
+
+fn openers_on(
+    desktop: &Desktop,
+    browser: Option<&str>,
+    display: Vec<(String, String)>,
+    url: &str,
+) -> (Vec<Opener>, Vec<String>) {
     let mut openers = Vec::new();
     let opener = |program: &str, arguments: Vec<OsString>, env: Vec<(String, String)>| Opener {
         program: program.into(),
         arguments,
         env,
     };
-    let display = display(surroundings);
-    let browser = surroundings.var("BROWSER").map(|browser| browser.to_string_lossy().into_owned());
     for entry in browser.iter().flat_map(|list| list.split(':')).filter(|entry| !entry.is_empty()) {
         let mut words = entry.split_whitespace().map(|word| word.replace("%s", url));
         let Some(program) = words.next() else { continue };
@@ -159,23 +200,24 @@ fn openers(surroundings: &Surroundings, url: &str) -> (Vec<Opener>, Vec<String>)
         if !entry.contains("%s") {
             arguments.push(url.into());
         }
-        openers.push(opener(&program, arguments, display.clone().unwrap_or_default()));
+        openers.push(opener(&program, arguments, display.clone()));
     }
-    if cfg!(target_os = "macos") {
-        openers.push(opener("open", vec![url.into()], Vec::new()));
-        // What `open` refuses while the browser is not running (error -600), this one starts.
-        let script = format!("open location \"{url}\"");
-        openers.push(opener("osascript", vec!["-e".into(), script.into()], Vec::new()));
-    } else if surroundings.var("WSL_DISTRO_NAME").is_some() || surroundings.var("WSL_INTEROP").is_some() {
-        openers.push(opener("wslview", vec![url.into()], Vec::new()));
-        let script = format!("Start-Process '{url}'");
-        let arguments =
-            ["-NoProfile", "-Command"].into_iter().map(OsString::from).chain([script.into()]).collect();
-        openers.push(opener("powershell.exe", arguments, Vec::new()));
-    } else if let Some(env) = display {
-        openers.push(opener("xdg-open", vec![url.into()], env));
-    } else {
-        return (openers, vec!["there is no display here".to_owned()]);
+    match desktop {
+        Desktop::Mac => {
+            openers.push(opener("open", vec![url.into()], Vec::new()));
+            // What `open` refuses while the browser is not running (error -600), this one starts.
+            let script = format!("open location \"{url}\"");
+            openers.push(opener("osascript", vec!["-e".into(), script.into()], Vec::new()));
+        }
+        Desktop::Wsl => {
+            openers.push(opener("wslview", vec![url.into()], Vec::new()));
+            let script = format!("Start-Process '{url}'");
+            let arguments =
+                ["-NoProfile", "-Command"].into_iter().map(OsString::from).chain([script.into()]).collect();
+            openers.push(opener("powershell.exe", arguments, Vec::new()));
+        }
+        Desktop::Display(env) => openers.push(opener("xdg-open", vec![url.into()], env.clone())),
+        Desktop::None => return (openers, vec!["there is no display here".to_owned()]),
     }
     (openers, Vec::new())
 }
@@ -225,6 +267,59 @@ mod tests {
         assert_eq!(programs(&[("WSL_DISTRO_NAME", "Debian")]), ["wslview", "powershell.exe"]);
         assert_eq!(programs(&[("BROWSER", "w3m:firefox %s --new-tab")]), ["w3m", "firefox"]);
         assert_eq!(openers(&surroundings(&[]), "x").1, ["there is no display here"]);
+    }
+
+    #[test]
+    fn each_system_is_told_from_the_others() {
+        let on = |os: &str, kernel: &str, env: &[(&str, &str)], display: bool| {
+            desktop(os, kernel, &surroundings(env), display.then(Vec::new))
+        };
+        assert_eq!(on("macos", "25.1.0", &[("DISPLAY", ":0")], true), Desktop::Mac);
+        let windows = "5.15.167.4-microsoft-standard-WSL2";
+        assert_eq!(on("linux", windows, &[], false), Desktop::Wsl);
+        assert_eq!(on("linux", "4.4.0-19041-Microsoft", &[], true), Desktop::Wsl);
+        assert_eq!(on("linux", "6.1.0", &[("WSL_INTEROP", "/run/WSL/1_interop")], true), Desktop::Wsl);
+        assert_eq!(on("linux", "6.1.0", &[], true), Desktop::Display(Vec::new()));
+        assert_eq!(on("linux", "6.1.0", &[], false), Desktop::None);
+    }
+
+    #[test]
+    fn each_system_has_its_words_and_the_address_in_them() {
+        let words = |desktop: &Desktop| -> Vec<String> {
+            let (openers, _) = openers_on(desktop, None, Vec::new(), "http://x/lab?token=t&y=1");
+            let all = |opener: &Opener| {
+                let arguments = opener.arguments.iter().map(|word| word.to_string_lossy());
+                let words = std::iter::once(opener.program.to_string_lossy()).chain(arguments);
+                words.collect::<Vec<_>>().join(" | ")
+            };
+            openers.iter().map(all).collect()
+        };
+        let script = "osascript | -e | open location \"http://x/lab?token=t&y=1\"";
+        assert_eq!(words(&Desktop::Mac), ["open | http://x/lab?token=t&y=1", script]);
+        // Quoted: an ampersand is a word of PowerShell's.
+        let script = "powershell.exe | -NoProfile | -Command | Start-Process 'http://x/lab?token=t&y=1'";
+        assert_eq!(words(&Desktop::Wsl), ["wslview | http://x/lab?token=t&y=1", script]);
+        // What the person names comes first, everywhere.
+        let (openers, _) = openers_on(&Desktop::Mac, Some("lynx"), Vec::new(), "http://x/");
+        let programs: Vec<_> = openers.iter().map(|opener| opener.program.to_string_lossy()).collect();
+        assert_eq!(programs, ["lynx", "open", "osascript"]);
+    }
+
+    #[test]
+    fn what_an_opener_says_is_told_when_it_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = dir.path().join("asked");
+        let here = surroundings(&[("PATH", "/usr/bin:/bin")]);
+        let call_it = |program: &str, script: &str| {
+            let arguments = ["-c", script, "fake", "http://x/"].iter().map(OsString::from).collect();
+            call(&Opener { program: program.into(), arguments, env: Vec::new() }, &here)
+        };
+        let refused = call_it("/bin/sh", "echo 'LSOpenURLs: error -600' >&2; exit 1");
+        assert!(refused.as_ref().unwrap_err().ends_with(": LSOpenURLs: error -600"), "{refused:?}");
+        assert_eq!(call_it("/nowhere/open", ""), Err("not found".to_owned()));
+        let script = format!("printf '%s' \"$1\" > '{}'", asked.display());
+        assert_eq!(call_it("/bin/sh", &script), Ok(()));
+        assert_eq!(std::fs::read_to_string(asked).unwrap(), "http://x/");
     }
 
     #[test]

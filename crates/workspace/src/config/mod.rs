@@ -72,6 +72,12 @@ pub(crate) fn read(root: &Path, caller: &Caller) -> Result<Option<Loaded>, Error
     }
 }
 
+/// The table for us of a `pyproject.toml`; places in it are those in the whole text.
+pub(crate) fn of_pyproject(text: &str) -> Result<Config, String> {
+    let whole = toml::from_str::<PyProject>(text).map_err(|error| error.message().to_owned())?;
+    whole.tool.and_then(|tool| tool.pipd).ok_or_else(|| "it has no [tool.pipd]".to_owned())
+}
+
 fn parse<T>(source: Source, name: &'static str) -> Result<Loaded, Error>
 where
     T: for<'de> Deserialize<'de> + Into<Config>,

@@ -59,7 +59,7 @@ impl Interpreter {
             format!("{python} -m pip install {what}")
         } else {
             // Never into the system's Python.
-            format!("{python} -m venv .venv && .venv/bin/python -m pip install {what}")
+            setup_with(root, what)
         }
     }
 }
@@ -165,20 +165,30 @@ fn environment_fault(
     Some(format!("{name} is broken: it was made from the Python in {}, which is gone", home.display()))
 }
 
-/// The command that makes an environment anew where it is.
+/// The command that makes an environment anew. What is to be in it is known, or it is what most people come for.
 fn mend(prefix: &Path, root: &Path, config: Option<&VenvConfig>) -> String {
-    let place = quoted(prefix.strip_prefix(root).unwrap_or(prefix));
-    let wants = if root.join("requirements.txt").is_file() { "-r requirements.txt" } else { "jupyterlab" };
-    if config.is_some_and(|config| config.by_uv) {
-        if root.join("uv.lock").is_file() {
-            return format!("uv venv --clear {place} && uv sync");
+    if config.is_some_and(|config| config.by_uv) && root.join("uv.lock").is_file() {
+        return format!("uv venv --clear {} && uv sync", quoted(prefix.strip_prefix(root).unwrap_or(prefix)));
+    }
+    if root.join("pyproject.toml").is_file() || root.join("requirements.txt").is_file() {
+        return "pipctl setup".to_owned();
+    }
+    setup_with(root, "jupyterlab")
+}
+
+/// The command that makes an environment and has a package in it, by name or with `-r requirements.txt`.
+pub(crate) fn setup_with(root: &Path, what: &str) -> String {
+    let list = root.join("requirements.txt");
+    match fs::read_to_string(&list) {
+        _ if what.starts_with("-r ") => "pipctl setup".to_owned(),
+        Ok(text) if text.contains(what) => "pipctl setup".to_owned(),
+        // A last line that has no end would get the name at its end.
+        Ok(text) if !text.is_empty() && !text.ends_with('\n') => {
+            format!("printf '\\n%s\\n' {what} >> requirements.txt && pipctl setup")
         }
-        return format!("uv venv --clear {place} && uv pip install --python {place} {wants}");
+        Ok(_) => format!("echo {what} >> requirements.txt && pipctl setup"),
+        Err(_) => format!("echo {what} > requirements.txt && pipctl setup"),
     }
-    if !prefix.exists() {
-        return format!("rm {place} && python3 -m venv {place} && {place}/bin/python -m pip install {wants}");
-    }
-    format!("python3 -m venv --clear {place} && {place}/bin/python -m pip install {wants}")
 }
 
 /// What `pyvenv.cfg` says.

@@ -5,6 +5,6 @@ mod jupyterlab;
 mod script;
 mod tokens;
 
-pub(crate) use interpreter::{Interpreter, choose};
+pub(crate) use interpreter::{Interpreter, choose, setup_with};
 pub(crate) use jupyterlab::{JupyterLab, jupyterlab};
 pub(crate) use script::{CANDIDATES, Serving, inspect};

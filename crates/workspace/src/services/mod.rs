@@ -17,7 +17,7 @@ use wire::{ServiceSpec, Text};
 
 use crate::config::{At, Config, Service};
 use crate::diagnostic::{Diagnostic, Source};
-use crate::python::Interpreter;
+use crate::python::{Interpreter, setup_with};
 use crate::{Caller, Error};
 use absent::Absence;
 
@@ -145,7 +145,7 @@ pub(crate) fn nothing_to_run(
     let wanted = if requirements.contains("jupyterlab") { "-r requirements.txt" } else { "jupyterlab" };
     let install = match python {
         Some(python) => python.install(root, wanted),
-        None => format!("python3 -m venv .venv && .venv/bin/python -m pip install {wanted}"),
+        None => setup_with(root, wanted),
     };
     let command = caller.command_in(root, &format!("{install} && pipctl start"));
     Error::NothingToRun { root: root.to_path_buf(), looked, command }
