@@ -205,6 +205,8 @@ fn what_crashes_without_its_folder_waits_for_it() {
     // Nobody sees it go, and nothing leads there.
     rename(before.root(), &root).unwrap();
     kill(pid);
+    // While it dies it still leads to its folder.
+    until("it to be dead", SHORT, || !alive(pid));
     until("it to be blocked", SHORT, || {
         sandbox.list()[0].services[0].phase == Phase::Blocked && sandbox.list()[0].gone
     });
