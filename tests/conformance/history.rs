@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use run::layout::{HostDir, workspace_id};
-use testkit::{Port, SHORT, Sandbox, Workspace, alive, kill, resume, sandbox, suspend, until};
+use testkit::{Port, SHORT, Sandbox, Workspace, alive, sandbox, until};
 use wire::Phase;
 
 use crate::machine::clock;
@@ -54,7 +54,9 @@ const STEPS: [Step; 16] = [
 
 /// To whoever is still there.
 fn signal(pid: i32, signal: Signal) {
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+    if let Ok(Some(process)) = os::process::ProcessIdentity::of(pid) {
+        let _ = process.signal(signal);
+    }
 }
 
 struct History<'a> {
@@ -82,22 +84,22 @@ impl History<'_> {
             Step::Start => self.ask("start", name, Some(true)),
             Step::Stop => self.ask("stop", name, Some(false)),
             Step::Restart => self.ask("restart", name, Some(true)),
-            Step::KillService => pid.into_iter().for_each(kill),
-            Step::KillShim => shim.into_iter().for_each(kill),
+            Step::KillService => pid.into_iter().for_each(|pid| signal(pid, Signal::SIGKILL)),
+            Step::KillShim => shim.into_iter().for_each(|pid| signal(pid, Signal::SIGKILL)),
             Step::KillDaemon => self.kill_daemon(),
             Step::KillDaemonAndShim => {
-                shim.into_iter().for_each(suspend);
+                shim.into_iter().for_each(|pid| signal(pid, Signal::SIGSTOP));
                 self.kill_daemon();
-                shim.into_iter().for_each(kill);
+                shim.into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
             }
             Step::FreezeDaemon => {
                 if let Some(daemon) = self.sandbox.try_daemon() {
-                    suspend(daemon);
+                    signal(daemon, Signal::SIGSTOP);
                     if self.chance.below(2) == 0 {
-                        pid.into_iter().for_each(kill);
+                        pid.into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
                     }
                     pass(Duration::from_millis(self.chance.below(600)));
-                    resume(daemon);
+                    signal(daemon, Signal::SIGCONT);
                 }
             }
             Step::SuspendMachine => {
@@ -179,7 +181,7 @@ impl History<'_> {
 
     fn kill_daemon(&self) {
         if let Some(daemon) = self.sandbox.try_daemon() {
-            kill(daemon);
+            signal(daemon, Signal::SIGKILL);
             until("the daemon to be gone", SHORT, || !alive(daemon));
         }
     }
