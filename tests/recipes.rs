@@ -11,11 +11,11 @@ use wire::Phase;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
-fn tensorboard_and_marimo_are_added_started_and_stopped() {
+fn tensorboard_is_added_started_and_stopped() {
     let sandbox = sandbox!();
     let workspace = sandbox.workspace("w");
     workspace.config("[services.jupyter]\nenabled = false\n");
-    workspace.write("requirements.txt", "tensorboard\nmarimo\n");
+    workspace.write("requirements.txt", "tensorboard\n");
     let mut setup = workspace.command(sandbox.program());
     for (name, value) in std::env::vars_os() {
         let text = name.to_string_lossy().to_ascii_uppercase();
@@ -28,23 +28,22 @@ fn tensorboard_and_marimo_are_added_started_and_stopped() {
     if done.code != 0 {
         skip!("they cannot be installed here");
     }
-    for name in ["tensorboard", "marimo"] {
-        let added = workspace.pipctl(&["add", name]).ok();
-        assert!(!added.all().contains("needs "), "what it needs is installed: {added}");
-        // Ports of this test's own.
-        let (usual, port) = (if name == "marimo" { 2718 } else { 6006 }, sandbox.port());
-        let text = workspace.read("pipd.toml");
-        assert!(text.contains(&format!("port = {usual}\n")), "{text}");
-        workspace.config(&text.replace(&format!("port = {usual}\n"), &format!("port = {port}\n")));
-        let started = workspace.pipctl(&["start", name, "--timeout", "120s"]).ok();
-        // TensorBoard listens on another port first, for itself.
-        assert!(!started.all().contains("warning"), "{started}");
-        let service = workspace.service(name);
-        assert_eq!((service.phase, &service.warnings), (Phase::Ready, &Vec::new()), "{service:?}");
-        assert_eq!(get(&format!("http://127.0.0.1:{port}/")).unwrap().status, 200);
-        workspace.pipctl(&["stop", name]).ok();
-        until("its port to be free", LONG, || {
-            std::net::TcpStream::connect(("127.0.0.1", port.number())).is_err()
-        });
-    }
+    let name = "tensorboard";
+    let added = workspace.pipctl(&["add", name]).ok();
+    assert!(!added.all().contains("needs "), "what it needs is installed: {added}");
+    // A port of this test's own.
+    let port = sandbox.port();
+    let text = workspace.read("pipd.toml");
+    assert!(text.contains("port = 6006\n"), "{text}");
+    workspace.config(&text.replace("port = 6006\n", &format!("port = {port}\n")));
+    let started = workspace.pipctl(&["start", name]).ok();
+    // TensorBoard listens on another port first, for itself.
+    assert!(!started.all().contains("warning"), "{started}");
+    let service = workspace.service(name);
+    assert_eq!((service.phase, &service.warnings), (Phase::Ready, &Vec::new()), "{service:?}");
+    assert_eq!(get(&format!("http://127.0.0.1:{port}/")).unwrap().status, 200);
+    workspace.pipctl(&["stop", name]).ok();
+    until("its port to be free", LONG, || {
+        std::net::TcpStream::connect(("127.0.0.1", port.number())).is_err()
+    });
 }
