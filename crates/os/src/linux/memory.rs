@@ -1,26 +1,11 @@
 //! Pressure, memory cgroups of both versions.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::memory::Group;
 
 pub(crate) use super::rest::{rest, share_one_heap};
-
-/// All of it, and what programs could still get, in bytes. An idle daemon asks, too: no library that reads more.
-pub(crate) fn machine() -> io::Result<(u64, u64)> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let bytes =
-        |name| meminfo(&text, name).ok_or_else(|| io::Error::other(format!("no {name} in /proc/meminfo")));
-    Ok((bytes("MemTotal:")?, bytes("MemAvailable:")?))
-}
-
-/// `MemAvailable:   14063420 kB`
-fn meminfo(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
-}
 
 /// `some avg10=1.53 avg60=…`
 pub(crate) fn stalled() -> Option<u32> {
@@ -120,15 +105,6 @@ pub(crate) fn read(counter: &Counter) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_the_machine_has_is_told_in_kibibytes() {
-        let text = "MemTotal:       16384 kB\nMemFree:  7 kB\nMemAvailable:   4096 kB\n";
-        assert_eq!(meminfo(text, "MemAvailable:"), Some(4 << 20));
-        assert_eq!(meminfo(text, "MemTotal:"), Some(16 << 20));
-        assert_eq!(meminfo(text, "SwapTotal:"), None);
-        assert_eq!(meminfo("MemTotal: 12\n", "MemTotal:"), None);
-    }
 
     #[test]
     fn the_memory_group_is_found_in_either_version() {

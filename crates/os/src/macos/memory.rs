@@ -1,20 +1,11 @@
 //! The system compresses and drops what is idle by itself; there is nothing to say
 //! about that.
 
-use std::io;
-
 use crate::memory::Group;
 
 pub(crate) fn rest() {}
 
 pub(crate) fn share_one_heap() {}
-
-/// All of it, and what programs could still get, in bytes.
-pub(crate) fn machine() -> io::Result<(u64, u64)> {
-    let mut system = sysinfo::System::new().map_err(io::Error::other)?;
-    system.refresh_memory_specifics(sysinfo::MemoryRefreshKind::nothing().with_ram());
-    Ok((system.total_memory(), system.available_memory()))
-}
 
 /// The system does not tell.
 pub(crate) fn stalled() -> Option<u32> {

@@ -30,7 +30,9 @@ pub struct Group {
 /// # Errors
 /// What the system says.
 pub fn machine() -> io::Result<Machine> {
-    let (total, available) = sys::memory::machine()?;
+    let mut system = sysinfo::System::new().map_err(io::Error::other)?;
+    system.refresh_memory_specifics(sysinfo::MemoryRefreshKind::nothing().with_ram());
+    let (total, available) = (system.total_memory(), system.available_memory());
     if total == 0 {
         return Err(io::Error::other("the system does not tell how much memory it has"));
     }

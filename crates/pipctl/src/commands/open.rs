@@ -253,6 +253,7 @@ mod tests {
         Surroundings { env, ..Surroundings::default() }
     }
 
+    #[cfg(target_os = "linux")]
     fn programs(env: &[(&str, &str)]) -> Vec<String> {
         let (openers, _) = openers(&surroundings(env), "http://localhost:1/");
         openers.into_iter().map(|opener| opener.program.to_string_lossy().into_owned()).collect()
