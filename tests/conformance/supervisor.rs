@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use run::layout::{HostDir, RunDir, workspace_id};
 use run::record::{self, Durability, Started};
-use testkit::{LONG, SHORT, Sandbox, Workspace, alive, exit, kill, resume, sandbox, suspend, until};
+use testkit::{LONG, SHORT, Sandbox, Workspace, alive, exit, kill, resume, sandbox, skip, suspend, until};
 use wire::Phase;
 
 use crate::world::{assert_ticks, births, pair, pass, serves_once, setting};
@@ -68,6 +68,53 @@ fn the_records_name_a_stranger(change: impl Fn(&mut Started, i32)) {
 #[test]
 fn case_27_a_recycled_number_is_a_strangers() {
     the_records_name_a_stranger(|started, stranger| started.main.pid = stranger);
+}
+
+/// What the first process of a world of process numbers does: everything of a service dies at once, and its number goes
+/// to a stranger. What it exits with says how far it came.
+const RECYCLE: &str = r#"
+pipctl=$1
+status() { "$pipctl" status --json | python3 -c "import json, sys; it = json.load(sys.stdin); print($1)"; }
+service() { status "[one['$1'] for one in it['workspaces'][0]['services'] if one['name'] == 'job'][0]"; }
+"$pipctl" start || exit 10
+pid=$(service pid) shim=$(service shim_pid) daemon=$(status "it['daemon']['pid']")
+kill -STOP "$shim" && kill -KILL "$daemon" "$shim" "$pid" || exit 11
+for number in "$daemon" "$shim" "$pid"; do
+  while [ -e "/proc/$number" ]; do sleep 0.02; done
+done
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+  echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid || exit 12
+  sleep 1000 &
+  stranger=$!
+  [ "$stranger" = "$pid" ] && break
+  kill "$stranger"
+done
+[ "$stranger" = "$pid" ] || exit 13
+"$pipctl" start || exit 14
+now=$(service pid)
+[ "$now" != "$pid" ] && kill -0 "$now" || { echo "now $now, then $pid"; exit 15; }
+"$pipctl" stop && "$pipctl" daemon stop || exit 16
+# Asked to end it would be a zombie now, suspended it would not sleep.
+[ "$(cut -d' ' -f3 "/proc/$pid/stat")" = S ] || exit 17
+"#;
+
+#[test]
+fn case_27_a_number_that_the_system_gives_again_is_a_strangers() {
+    let sandbox = sandbox!();
+    let namespaces = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let apart = std::process::Command::new("unshare")
+        .args(namespaces)
+        .args(["sh", "-c", "test -w /proc/sys/kernel/ns_last_pid"])
+        .status();
+    if !apart.is_ok_and(|status| status.success()) {
+        skip!("needs root for process numbers of its own");
+    }
+    let workspace = sandbox.workspace("numbers");
+    workspace.stub_service("job", &format!("--witness {}", workspace.path("job.births").display()), "");
+    let mut command = workspace.command("unshare");
+    command.args(namespaces).args(["bash", "-c", RECYCLE, "bash"]).arg(sandbox.program());
+    workspace.run(command, LONG).ok();
+    assert_eq!(births(&workspace, "job").len(), 2);
 }
 
 #[test]

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifecycle::{Event, Restored, RunId};
 use run::layout::{HostDir, RunDir, WorkspaceDir};
 use run::record::{self, Exited, RecordError, RunSpec, Started};
 use run::workspace::WorkspaceRecord;
-use tracing::info;
+use tokio::sync::mpsc;
+use tracing::{debug, info};
 use wire::Goal;
 
-use crate::daemon::Daemon;
-use crate::input::Key;
+use crate::daemon::{Daemon, Shared};
+use crate::input::{Input, Key};
 use crate::mend;
 use crate::port::Looked;
 use crate::recover::{self, Recovered};
@@ -64,6 +66,13 @@ impl Daemon {
             }
         }
         info!(services = keys.len(), "state read back");
+    }
+
+    /// Whether what a record says was started is gone, and its shim has yet to say how it ended.
+    fn has_unheard_ends(&self) -> bool {
+        let services = self.workspaces.values().flat_map(|workspace| workspace.services.iter());
+        let mut runs = services.filter_map(|(_, service)| service.live.as_ref());
+        runs.any(|live| live.started_ms.is_some() && live.main.is_none())
     }
 
     fn adopt_workspace(&mut self, id: Arc<str>, folder: &WorkspaceDir) {
@@ -241,6 +250,22 @@ fn look(dir: RunDir, shim_program: &Path) -> Found {
     }
 }
 
+/// How long the first client may have to wait for shims to say how their runs ended.
+const ENDS_WITHIN: Duration = Duration::from_millis(500);
+
+/// Hears of the ends that came while no daemon lived, before anybody is told of those runs: a process that is gone is
+/// not "already running". Its shim is there and says so within milliseconds; one that hangs is not waited for.
+pub(crate) async fn hear_of_ends(daemon: &Shared, inputs: &mut mpsc::UnboundedReceiver<Input>) {
+    let until = tokio::time::Instant::now() + ENDS_WITHIN;
+    while daemon.borrow().has_unheard_ends() {
+        match tokio::time::timeout_at(until, inputs.recv()).await {
+            Ok(Some(input)) => daemon.borrow_mut().handle(input),
+            Ok(None) => return,
+            Err(_) => return debug!("shims of runs that are over have not said so yet"),
+        }
+    }
+}
+
 /// Whether this very process may be there: a zombie is not, nor is a stranger with its number.
 pub(crate) fn may_live(process: &os::process::ProcessIdentity) -> bool {
     use os::process::Liveness;
@@ -249,7 +274,7 @@ pub(crate) fn may_live(process: &os::process::ProcessIdentity) -> bool {
 
 /// Holds the place of a run until its shim is linked.
 pub(crate) fn placeholder(run: RunId, dir: RunDir) -> crate::service::LiveRun {
-    let (orders, _) = tokio::sync::mpsc::unbounded_channel();
+    let (orders, _) = mpsc::unbounded_channel();
     let spec = record::read::<RunSpec>(&dir.spec()).ok().flatten();
     crate::service::LiveRun {
         run,

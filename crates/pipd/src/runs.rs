@@ -89,6 +89,11 @@ impl Daemon {
                 self.touch();
             }
             Report::Started { pid, at_ms } => {
+                // Its record was read and its process is gone: the number may be a stranger's, and the end is what its shim
+                // says next. Till then it is no run that is there already.
+                if live.main.is_none() && live.started_ms == Some(at_ms) {
+                    return debug!(%key, ?run, pid, "what was started has ended");
+                }
                 // What is on record is proven; a number alone is not.
                 let unknown = live.main.as_ref().is_none_or(|main| main.pid != pid);
                 if unknown {

@@ -201,6 +201,8 @@ fn prepare() -> Result<ExitCode, StartError> {
         // The first of the helpers, while there may be one.
         drop(crate::tasks::blocking(|| ()));
         let _ = os::failpoint!("daemon.adopted");
+        let mut queue = queue;
+        crate::adopt::hear_of_ends(&shared, &mut queue).await;
         let listener = listen(&host.socket()).map_err(failed("socket"))?;
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;
         session::end_on_signals(inputs, managed.kind).map_err(failed("signals"))?;
