@@ -1,15 +1,12 @@
 //! From `pipctl start` with no daemon to the first instruction of two services, where the user's systemd starts the
 //! daemon: in a machine with a real one, that the tool `systemd-box` boots in namespaces of this machine.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Row;
 use super::lab::Programs;
+use super::machine::Machine;
 use super::measure::quantile;
-use crate::build;
 
 /// Prints begin and end of each round, in nanoseconds of one clock. The first round makes the folders.
 const ROUNDS: &str = r#"
@@ -38,10 +35,7 @@ enabled = false
 "#;
 
 pub(crate) fn run(programs: &Programs) -> Result<Vec<Row>> {
-    let machine = Machine::boot()?;
-    for program in build::PROGRAMS.iter().chain(&["service"]) {
-        machine.copy(&programs.path(program), &format!("/usr/local/bin/{program}"), "root")?;
-    }
+    let machine = Machine::boot(programs)?;
     let config = programs.path("pipd.toml");
     std::fs::write(&config, CONFIG)?;
     machine.call(&["run-as", "dev", "mkdir", "ws"])?;
@@ -58,49 +52,4 @@ pub(crate) fn run(programs: &Programs) -> Result<Vec<Row>> {
         Row::at_most("2 services from cold, daemon by systemd", quantile(&took, 0.5), "ms", 150.0, "≤ 150"),
         Row::plain("… p95", format!("{:.2} ms", quantile(&took, 0.95))),
     ])
-}
-
-/// Gone, with all that was done in it, when it is dropped.
-struct Machine {
-    tool: PathBuf,
-}
-
-impl Machine {
-    fn boot() -> Result<Self> {
-        let folder = std::env::var_os("PIPD_TOOLS")
-            .map_or_else(|| build::root().join("../shared/tools"), PathBuf::from);
-        let tool = folder.join("systemd-box");
-        if !tool.is_file() {
-            bail!("no {}", tool.display());
-        }
-        let machine = Self { tool };
-        machine.call(&["up"])?;
-        Ok(machine)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.tool);
-        // The same base system as for the tests.
-        command
-            .args(arguments)
-            .env("SYSTEMD_BOX", "bench")
-            .env("SYSTEMD_BOX_PACKAGES", "python3,python3-venv");
-        command
-    }
-
-    fn call(&self, arguments: &[&str]) -> Result<Output> {
-        let output = self.command(arguments).output().context("failed to run systemd-box")?;
-        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(output)
-    }
-
-    fn copy(&self, from: &Path, to: &str, owner: &str) -> Result<()> {
-        self.call(&["copy-in", &from.to_string_lossy(), to, owner]).map(drop)
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.command(&["reset"]).output();
-    }
 }

@@ -7,10 +7,12 @@ mod lab;
 mod limits;
 mod login;
 mod logs;
+mod machine;
 mod measure;
 mod ports;
 mod restart;
 mod scale;
+mod session;
 mod start;
 mod status;
 
@@ -63,7 +65,7 @@ impl Row {
 
 type Bench = fn(&Programs) -> Result<Vec<Row>>;
 
-const BENCHES: [(&str, Bench); 11] = [
+const BENCHES: [(&str, Bench); 12] = [
     ("idle", idle::run),
     ("restart", restart::run),
     ("status", status::run),
@@ -73,6 +75,7 @@ const BENCHES: [(&str, Bench); 11] = [
     ("limits", limits::run),
     ("logs", logs::run),
     ("start", start::run),
+    ("session", session::run),
     ("ports", ports::run),
     ("handover", handover::run),
 ];
