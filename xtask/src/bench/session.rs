@@ -44,7 +44,10 @@ pub(crate) fn run(programs: &Programs) -> Result<Vec<Row>> {
     let packages = environment.join(PACKAGES);
     ensure!(packages.is_dir(), "the machine has Python 3.11, and {} has not", environment.display());
     let machine = Machine::boot(programs)?;
-    dev(&machine, "mkdir ws && python3 -m venv --without-pip ws/.venv")?;
+    dev(
+        &machine,
+        &format!("mkdir ws && python3 -m venv --without-pip ws/.venv && rmdir ws/.venv/{PACKAGES}"),
+    )?;
     machine.copy(&packages, &format!("/home/dev/ws/.venv/{PACKAGES}"), "dev")?;
     machine.copy(&build::root().join("examples/workspace/server.py"), "/home/dev/ws/server.py", "dev")?;
     machine.call(&["login", "dev"])?;
