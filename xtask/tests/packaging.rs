@@ -118,10 +118,10 @@ fn case_93_a_debian_package_removed_while_services_run_names_them_and_leaves_no_
         skip!("systemd-box needs root");
     }
     let boxed = SystemdBox::up(tool, &format!("pipd-deb-{}", std::process::id()));
-    boxed.copy_in(&made.deb, "/root/pipd.deb");
+    boxed.copy_in(&made.deb, "/tmp/pipd.deb");
     // So that the services do not end with each of the short sessions below.
     boxed.root("loginctl enable-linger dev").ok();
-    boxed.root("dpkg -i /root/pipd.deb").ok();
+    boxed.root("dpkg -i /tmp/pipd.deb").ok();
     boxed.dev("pipctl version").ok().says("pipctl ");
     boxed.dev("test -f /usr/share/man/man1/pipctl.1.gz -o -f /usr/share/man/man1/pipctl.1").ok();
     boxed.dev("bash -c '. /usr/share/bash-completion/completions/pipctl && complete -p pipctl'").ok();
@@ -135,7 +135,7 @@ fn case_93_a_debian_package_removed_while_services_run_names_them_and_leaves_no_
     let before = boxed.dev(service).ok().stdout;
 
     // The same again is an upgrade; the daemon is the old one, and that is said.
-    boxed.root("dpkg -i /root/pipd.deb").ok().says("pipctl daemon restart");
+    boxed.root("dpkg -i /tmp/pipd.deb").ok().says("pipctl daemon restart");
     boxed.dev("pipctl daemon restart").ok().says("1 of 1 kept their pid");
 
     boxed.dev("pipctl autostart enable").ok();
@@ -149,7 +149,7 @@ fn case_93_a_debian_package_removed_while_services_run_names_them_and_leaves_no_
     // Nothing that starts it by itself stays.
     boxed.root("! find /etc /usr/lib/systemd /home/dev/.config -name '*pipd*' 2>/dev/null | grep .").ok();
 
-    boxed.root("dpkg -i /root/pipd.deb").ok();
+    boxed.root("dpkg -i /tmp/pipd.deb").ok();
     boxed.dev("pipctl autostart disable --stop").ok();
     boxed.dev(service).expect(1);
     boxed.root("dpkg -P pipd").ok();

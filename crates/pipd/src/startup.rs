@@ -169,7 +169,7 @@ fn prepare() -> Result<ExitCode, StartError> {
         state_dir: Some(host.path().into()),
         manager: managed.kind.into(),
     };
-    let (inputs, queue) = mpsc::unbounded_channel();
+    let (inputs, mut queue) = mpsc::unbounded_channel();
     let disk_threads = disk::begin(
         host.path(),
         inputs.clone(),
@@ -201,7 +201,6 @@ fn prepare() -> Result<ExitCode, StartError> {
         // The first of the helpers, while there may be one.
         drop(crate::tasks::blocking(|| ()));
         let _ = os::failpoint!("daemon.adopted");
-        let mut queue = queue;
         crate::adopt::hear_of_ends(&shared, &mut queue).await;
         let listener = listen(&host.socket()).map_err(failed("socket"))?;
         reaper::begin(inputs.clone()).map_err(failed("signals"))?;
